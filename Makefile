@@ -1,0 +1,45 @@
+# `make` or `make help` lists the targets. Each one installs what it lacks and says so.
+.DEFAULT_GOAL := help
+.PHONY: help setup check format test demo lab bench docs lock clean
+
+PY := .venv/bin/python
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+
+setup: ## make .venv with everything; the programs are in .venv/bin afterwards
+	@scripts/setup
+
+check: setup ## the fast part: format, lint, types, import rules, unit, property, simulation smoke
+	@$(PY) scripts/check.py
+
+format: setup ## rewrite the sources as the formatter wants them
+	@.venv/bin/ruff format .
+	@.venv/bin/ruff check --fix-only .
+
+test: setup ## everything: check, then the real cluster tests on the lab (needs root)
+	@$(PY) scripts/check.py
+	@$(PY) -m lab prepare
+	@$(PY) -m pytest tests/shell tests/lab
+
+demo: setup ## the walk-through on a lab of real Kubernetes nodes (needs root)
+	@$(PY) -m lab prepare --profile full
+	@$(PY) -m lab demo
+
+lab: setup ## bring a lab up, keep it, and print how to use it (needs root)
+	@$(PY) -m lab prepare --profile full
+	@$(PY) -m lab up --profile full
+
+bench: setup ## speed and memory, as a table and as JSON (needs root); CONTROLLER= and SPEAKER= name a second pair
+	@$(PY) -m lab prepare
+	@$(PY) -m bench $(if $(CONTROLLER),--original-controller $(CONTROLLER)) $(if $(SPEAKER),--original-speaker $(SPEAKER))
+
+docs: setup ## check the documents' links and build the changelog's draft
+	@$(PY) -m pytest -q tests/tidy
+	@.venv/bin/towncrier build --draft --version next
+
+lock: setup ## compute the lock files anew from pyproject.toml
+	@scripts/lock
+
+clean: ## remove .venv and every cache inside the tree (the build cache outside stays)
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist

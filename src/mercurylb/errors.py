@@ -1,0 +1,118 @@
+"""The one exception tree of MercuryLB.
+
+::
+
+    MercuryError
+      ConfigError          problems: what is wrong with which field of which object
+      AllocationError      why a service gets no address
+      WireError            bytes that are not what the protocol says; the only thing decoders raise
+      PeerError            the remote end broke the rules of a protocol
+      LocalProtocolError   we broke the rules of a protocol
+      KubeError
+        ApiError           the API server answered with an error
+          Conflict         409: somebody else wrote first
+          Gone             410: the resource version is too old, list again
+          Denied           401 or 403
+          NotFound         404
+        Unreachable        no answer from the API server
+      LinkError            an interface or a socket on it failed
+
+Expected outcomes are values (a dropped frame, "not owner because …"), not exceptions. An exception is
+for what the caller cannot go on from; it is caught at the edges only, by its narrow type.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mercurylb.config.problem import Problem
+
+
+class MercuryError(Exception):
+    """The root: everything MercuryLB raises on purpose."""
+
+
+class ConfigError(MercuryError):
+    """A configuration cannot be accepted.
+
+    `problems` names every mistake that was found, not only the first.
+    """
+
+    def __init__(self, problems: tuple[Problem, ...]) -> None:
+        super().__init__("\n".join(str(problem) for problem in problems))
+        self.problems = problems
+
+
+class AllocationError(MercuryError):
+    """A service gets no address; the text is the sentence an operator reads."""
+
+
+class WireError(MercuryError):
+    """Bytes from the network do not decode.
+
+    `offset` is where in the buffer (bytes from its start) the rule was broken.
+    """
+
+    def __init__(self, protocol: str, message: str, *, offset: int = 0) -> None:
+        super().__init__(f"{protocol}: {message} (at byte {offset})")
+        self.protocol = protocol
+        self.offset = offset
+
+
+class PeerError(MercuryError):
+    """The remote end broke the rules of a protocol."""
+
+
+class LocalProtocolError(MercuryError):
+    """We asked a protocol machine for something its state does not allow."""
+
+
+class KubeError(MercuryError):
+    """A conversation with the API server failed."""
+
+
+class ApiError(KubeError):
+    """The API server answered with an error status.
+
+    `status` is the HTTP status, `reason` the API's own word for it (`Conflict`, `Invalid` …),
+    `retry_after_s` what the server asked for, if it did.
+    """
+
+    def __init__(
+        self, status: int, reason: str, message: str, *, retry_after_s: float | None = None
+    ) -> None:
+        super().__init__(f"{status} {reason}: {message}")
+        self.status = status
+        self.reason = reason
+        self.message = message
+        self.retry_after_s = retry_after_s
+
+
+class Conflict(ApiError):  # noqa: N818 (named as the API names it)
+    """409: the object changed since it was read, or exists already."""
+
+
+class Gone(ApiError):  # noqa: N818
+    """410: the resource version is no longer kept; list again."""
+
+
+class Denied(ApiError):  # noqa: N818
+    """401 or 403: the credentials do not allow this."""
+
+
+class NotFound(ApiError):  # noqa: N818
+    """404: no such object, or no such kind."""
+
+
+class Unreachable(KubeError):  # noqa: N818
+    """The API server did not answer."""
+
+
+class LinkError(MercuryError):
+    """An interface, or a socket on it, failed."""
+
+    def __init__(self, interface: str, message: str, *, errno: int | None = None) -> None:
+        super().__init__(f"{interface}: {message}")
+        self.interface = interface
+        self.errno = errno
