@@ -1,0 +1,118 @@
+{{/*
+Parts that both pods have in common. Each takes a dictionary of root (the chart's context)
+and component (controller or speaker).
+*/}}
+
+{{- define "mercurylb.image" -}}
+{{- $image := (index .root.Values .component).image -}}
+image: {{ printf "%s:%s" $image.repository ($image.tag | default .root.Chart.AppVersion | toString) | quote }}
+{{- with $image.pullPolicy }}
+imagePullPolicy: {{ . }}
+{{- end }}
+{{- end -}}
+
+{{/* Labels of the workload and of its pods: the component and the user's own. */}}
+{{- define "mercurylb.componentLabels" -}}
+app.kubernetes.io/component: {{ .component }}
+{{- range $key, $value := (index .root.Values .component).labels }}
+{{ $key }}: {{ $value | quote }}
+{{- end }}
+{{- end -}}
+
+{{- define "mercurylb.podAnnotations" -}}
+{{- $annotations := dict -}}
+{{- with .root.Values.prometheus -}}
+{{- if .scrapeAnnotations -}}
+{{- $_ := set $annotations "prometheus.io/scrape" "true" -}}
+{{- $_ := set $annotations "prometheus.io/scheme" "https" -}}
+{{- $_ := set $annotations "prometheus.io/port" (toString .metricsPort) -}}
+{{- end -}}
+{{- end -}}
+{{- $annotations = merge (deepCopy ((index .root.Values .component).podAnnotations | default dict)) $annotations -}}
+{{- with $annotations }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{/* Arguments that both programs start with. */}}
+{{- define "mercurylb.commonArgs" -}}
+{{- $values := index .root.Values .component -}}
+- --port={{ .root.Values.prometheus.metricsPort }}
+- --health-probe-port={{ $values.livenessProbe.port }}
+{{- with $values.logLevel }}
+- --log-level={{ . }}
+{{- end }}
+{{- with .root.Values.loadBalancerClass }}
+- --lb-class={{ . }}
+{{- end }}
+{{- end -}}
+
+{{/* Arguments that both programs end with. */}}
+{{- define "mercurylb.tlsArgs" -}}
+{{- with .root.Values.tls.cipherSuites }}
+- --tls-cipher-suites={{ . }}
+{{- end }}
+{{- with .root.Values.tls.curvePreferences }}
+- --tls-curve-preferences={{ . }}
+{{- end }}
+{{- with .root.Values.tls.minVersion }}
+- --tls-min-version={{ . }}
+{{- end }}
+{{- if include "mercurylb.metricsSecret" . }}
+- --metrics-cert-dir=/etc/metrics
+{{- end }}
+{{- end -}}
+
+{{/* Secret with the certificate of the metrics endpoint; nothing when it signs its own. */}}
+{{- define "mercurylb.metricsSecret" -}}
+{{- index .root.Values.tls (printf "%sMetricsTLSSecret" .component) -}}
+{{- end -}}
+
+{{/*
+Liveness and readiness. The speaker shares the node's network and listens on the loopback
+address only, so its probes name the host.
+*/}}
+{{- define "mercurylb.probes" -}}
+{{- $root := . -}}
+{{- $values := index .root.Values .component -}}
+{{- range $kind, $path := dict "livenessProbe" "/healthz" "readinessProbe" "/readyz" }}
+{{- with index $values $kind }}
+{{- if .enabled }}
+{{ $kind }}:
+  httpGet:
+    path: {{ $path }}
+    port: {{ .port }}
+    {{- if eq $root.component "speaker" }}
+    host: 127.0.0.1
+    {{- end }}
+  initialDelaySeconds: {{ .initialDelaySeconds }}
+  periodSeconds: {{ .periodSeconds }}
+  timeoutSeconds: {{ .timeoutSeconds }}
+  successThreshold: {{ .successThreshold }}
+  failureThreshold: {{ .failureThreshold }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* Where the pod may run, and with which rank. */}}
+{{- define "mercurylb.placement" -}}
+{{- $values := index .root.Values .component -}}
+nodeSelector:
+  {{- toYaml (merge (deepCopy ($values.nodeSelector | default dict)) (dict "kubernetes.io/os" "linux")) | nindent 2 }}
+{{- with $values.affinity }}
+affinity:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $values.priorityClassName }}
+priorityClassName: {{ . | quote }}
+{{- end }}
+{{- with $values.runtimeClassName }}
+runtimeClassName: {{ . | quote }}
+{{- end }}
+{{- with .root.Values.imagePullSecrets }}
+imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}

@@ -1,0 +1,57 @@
+"""Build a thing once: a lock against a second builder, a scratch folder, an atomic rename."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from lab import paths
+from lab.progress import say, step
+
+KEY_LENGTH: Final = 16
+
+
+def build_once(target: Path, what: str, build: Callable[[Path], None]) -> Path:
+    """Return `target`; when it is missing, have `build` fill a scratch folder that becomes it.
+
+    `build` gets an empty folder beside the target. Whatever it raises leaves no target behind.
+    """
+    if target.exists():
+        return target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with lock(target.name, what):
+        if target.exists():
+            return target
+        scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+        try:
+            with step(what):
+                build(scratch)
+            scratch.chmod(0o755)
+            scratch.rename(target)
+        except BaseException:
+            shutil.rmtree(scratch, ignore_errors=True)
+            raise
+    return target
+
+
+@contextmanager
+def lock(name: str, what: str) -> Iterator[None]:
+    """Hold the machine-wide lock called `name`; say so when another process has it."""
+    folder = paths.cache_root() / "locks"
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say(f"{what}: another process is at it, waiting")
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)

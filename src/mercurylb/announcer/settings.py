@@ -1,0 +1,39 @@
+"""What an announcer is told once, at its start; everything else comes from the brain."""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+MEMBERSHIP_PORT = 7946
+"""The port of MetalLB 0.16 and of hashicorp/memberlist."""
+
+BRAIN_LEASE_S = 600.0
+"""How long the wire stands still without a living brain; an API outage ends no lease, a brain does."""
+
+
+class MembershipSettings(msgspec.Struct, frozen=True):
+    """Where this announcer talks to the others."""
+
+    bind_address: str
+    """The node's own address, in canonical text; heartbeats come from it."""
+    bind_port: int = MEMBERSHIP_PORT
+    secret: bytes = b""
+    """Raw content of the memberlist secret file; empty means that heartbeats are not authenticated."""
+
+
+class AnnouncerSettings(msgspec.Struct, frozen=True):
+    """Everything the announcer is configured with."""
+
+    node: str
+    membership: MembershipSettings | None
+    """None when membership is disabled: then every candidate of a ranking counts as alive."""
+    excluded_interfaces: tuple[re.Pattern[str], ...] = ()
+    """An interface whose name one of these finds (unanchored) does not exist for layer 2."""
+    gratuitous_interval_s: int = 0
+    """`--gratuitous-arp-interval`; 0 sends bursts only."""
+    lease_s: float = BRAIN_LEASE_S
+    """After this long without a message from the brain all addresses are withdrawn."""
+    log_level: str = "info"
+    """all, debug, info, warn, error or none."""

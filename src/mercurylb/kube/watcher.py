@@ -1,0 +1,152 @@
+"""The driver of a reflector: does what it asks, tells it what came, and fills the store.
+
+It reconnects forever, quickly at first and then at least every second or so (see `backoff`), because an
+API server that is back must be noticed before an operator does. A connection that stays silent
+although bookmarks come about every minute is half-open and is dropped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic
+
+from mercurylb.errors import ApiError, Denied, KubeError, NotFound, WireError
+from mercurylb.kube.backoff import CAP_S, DENIED_CAP_S, Backoff
+from mercurylb.kube.reflector import Broken, ListRequest, Output, Reflector, Restarted, Unreadable
+from mercurylb.kube.report import SILENCE, Log
+from mercurylb.kube.resource import Resource, T
+from mercurylb.kube.watch import EVERYTHING, LINE_BYTES_MAX, LineSplitter, Selection
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from random import Random
+
+    from mercurylb.kube.client import KubeClient
+    from mercurylb.kube.store import Store
+
+SILENCE_MAX_S = 90.0
+"""The server sends a bookmark about every minute; client-go's HTTP/2 ping gives up after 45 s."""
+
+
+@dataclass(slots=True)
+class WatchCounts:
+    """What happened so far, for metrics and tests."""
+
+    lines: int = 0
+    relists: int = 0
+    failures: int = 0
+    unreadable: int = 0
+
+
+class Watcher(Generic[T]):
+    """Keeps one store true to the API server."""
+
+    def __init__(  # noqa: PLR0913 (its collaborators)
+        self,
+        client: KubeClient,
+        resource: Resource[T],
+        store: Store[T],
+        *,
+        random: Random,
+        selection: Selection = EVERYTHING,
+        log: Log = SILENCE,
+        silence_max_s: float = SILENCE_MAX_S,
+        line_bytes_max: int = LINE_BYTES_MAX,
+    ) -> None:
+        self.store = store
+        self.counts = WatchCounts()
+        self._client = client
+        self._resource = resource
+        self._namespace = selection.namespace
+        self._reflector = Reflector(resource, selection)
+        self._backoff = Backoff(random)
+        self._log = log
+        self._silence_max_s = silence_max_s
+        self._line_bytes_max = line_bytes_max
+
+    async def run(self) -> None:
+        """List and watch until cancelled."""
+        while True:
+            request = self._reflector.next_request()
+            try:
+                if isinstance(request, ListRequest):
+                    await self._list(request.params)
+                else:
+                    await self._watch(request.params)
+            except (KubeError, WireError) as error:
+                self._apply(self._reflector.on_error(error))
+                await self._pause(error)
+
+    async def _list(self, params: Mapping[str, str]) -> None:
+        body = await self._client.list_page(
+            self._resource, self._namespace, params, patience_s=0.0
+        )
+        outputs = self._reflector.on_page(body)
+        self._apply(outputs)
+        if any(isinstance(output, Broken) for output in outputs):
+            await self._pause(None)
+
+    async def _watch(self, params: Mapping[str, str]) -> None:
+        path = self._resource.path(namespace=self._namespace)
+        splitter = LineSplitter(self._line_bytes_max)
+        async with self._client.stream(
+            path, params, silence_max_s=self._silence_max_s
+        ) as stream:
+            self._reflector.on_opened()
+            line_count = self.counts.lines
+            while self._reflector.is_watching:
+                chunk = await stream.read()
+                if not chunk:
+                    self._reflector.on_end()
+                    break
+                self._take_lines(splitter.feed(chunk))
+        if self.counts.lines == line_count:
+            # A watch that ends at once without a word would otherwise be reopened in a tight loop.
+            await self._pause(None)
+
+    def _take_lines(self, lines: list[bytes]) -> None:
+        reflector, store = self._reflector, self.store
+        for line in lines:
+            self.counts.lines += 1
+            for output in reflector.on_line(line):
+                if isinstance(output, (Unreadable, Broken)):
+                    self._note(output)
+                store.apply(output)
+            if not reflector.is_watching:
+                return
+        self._backoff.reset()
+
+    def _apply(self, outputs: list[Output[T]]) -> None:
+        for output in outputs:
+            self._note(output)
+            self.store.apply(output)
+
+    def _note(self, output: Output[T]) -> None:
+        plural = self._resource.plural
+        if isinstance(output, Restarted):
+            self.counts.relists += 1
+            self._backoff.reset()
+            self._log.debug("kube.listed", resource=plural, objects=len(output.objects))
+            for bad in output.unreadable:
+                self._note(bad)
+        elif isinstance(output, Unreadable):
+            self.counts.unreadable += 1
+            self._log.warn(
+                "kube.object_unreadable",
+                "the object cannot be read, its last good copy is kept",
+                object=f"{self._resource.kind} {output.key}".rstrip(),
+                reason=output.message,
+            )
+        elif isinstance(output, Broken):
+            self.counts.failures += 1
+            # The first failure of a series is news; the following ones are the same news.
+            say = self._log.debug if self._backoff.failure_count else self._log.warn
+            say("kube.watch_broken", resource=plural, reason=output.message, relist=output.is_expired)
+
+    async def _pause(self, error: KubeError | WireError | None) -> None:
+        cap_s = DENIED_CAP_S if isinstance(error, (Denied, NotFound)) else CAP_S
+        delay_s = self._backoff.next_delay_s(cap_s=cap_s)
+        if isinstance(error, ApiError) and error.retry_after_s is not None:
+            delay_s += error.retry_after_s
+        await asyncio.sleep(delay_s)

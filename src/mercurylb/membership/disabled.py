@@ -1,0 +1,58 @@
+"""No membership at all: every node counts as alive, as when MetalLB 0.16 is given no bind address."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mercurylb.membership.member import Left, MemberDown, MembershipEffect, MemberUp, Peer
+from mercurylb.membership.member import DownReason
+
+
+class DisabledMembership:
+    """Take everybody for alive, for ever; a dead node is not replaced."""
+
+    def __init__(self, node: str) -> None:
+        self._node = node
+        self._is_ready = False
+
+    def on_peers(self, peers: Sequence[Peer], now: float) -> list[MembershipEffect]:
+        """Need no peers."""
+        del peers, now
+        return []
+
+    def on_ready(self, is_ready: bool, now: float) -> list[MembershipEffect]:  # noqa: FBT001 (Membership)
+        """Be alive when ready."""
+        del now
+        if is_ready == self._is_ready:
+            return []
+        self._is_ready = is_ready
+        if is_ready:
+            return [MemberUp(self._node)]
+        return [MemberDown(self._node, DownReason.NOT_READY)]
+
+    def on_datagram(self, source: str, payload: bytes, now: float) -> list[MembershipEffect]:
+        """Expect no datagrams."""
+        del source, payload, now
+        return []
+
+    def on_leave(self, now: float) -> list[MembershipEffect]:
+        """Leave at once: there is nobody to tell."""
+        del now
+        self._is_ready = False
+        return [Left()]
+
+    def next_deadline(self) -> float | None:
+        """Want no timer."""
+        return None
+
+    def on_deadline(self, now: float) -> list[MembershipEffect]:
+        """Have nothing to do."""
+        del now
+        return []
+
+    def live(self) -> frozenset[str] | None:
+        """Return None for everybody, or nobody while this node is not ready."""
+        return None if self._is_ready else frozenset()
+
+    def validate(self) -> None:
+        """Have nothing to assert."""
