@@ -64,7 +64,6 @@ class NodeConfig:
     kubelet: list[str]
     ctr: str
     bundle: str
-    sandbox_image: str
     tmpfs_images: bool
 
     def write(self, file: Path) -> None:
@@ -225,8 +224,8 @@ class _Init:
 
 
 def mount(*words: str) -> None:
-    """Run mount(8)."""
-    run("mount", *words)
+    """Mount something, without a note in the machine's own table of mounts."""
+    run("mount", "--no-mtab", *words)
 
 
 def run(*argv: str) -> None:

@@ -21,6 +21,7 @@ from typing import Final
 from lab import netns
 from lab.errors import ProcessError
 
+_KILL: Final = signal.SIGKILL
 _TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
 _PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
 BASE_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -158,7 +159,7 @@ class Process:
             except ProcessLookupError:
                 continue
 
-    def kill(self, number: int = signal.SIGKILL, *, family: bool = True) -> None:
+    def kill(self, number: int = _KILL, *, family: bool = True) -> None:
         """Send a signal (SIGKILL unless told) and, for SIGKILL, wait until it has taken effect."""
         members = self.family() if family else [s for s in [self.stat()] if s]
         self.signal(number, family=family)

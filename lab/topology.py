@@ -203,14 +203,14 @@ def attach(plan: Plan, host: HostPlan, *, router_as_default: bool = True) -> str
     if host.number != ROUTER_NUMBER and router_as_default:
         routes = [
             f"route add default via {plan.router.ipv4}",
-            f"-6 route add default via {plan.router.ipv6}",
+            f"route add default via {plan.router.ipv6}",
         ]
     netns.ip_batch(
         name,
         [
             "link set eth0 up",
             f"addr add {host.ipv4}/24 brd + dev eth0",
-            f"-6 addr add {host.ipv6}/64 dev eth0 nodad",
+            f"addr add {host.ipv6}/64 dev eth0 nodad",
             *routes,
         ],
     )
@@ -267,7 +267,7 @@ def _make_lan(plan: Plan) -> None:
 def _add_pod_routes(plan: Plan, host: HostPlan) -> None:
     others = [node for node in plan.nodes if node.name != host.name]
     lines = [f"route add {node.pod_cidr4} via {node.ipv4}" for node in others]
-    lines += [f"-6 route add {node.pod_cidr6} via {node.ipv6}" for node in others]
+    lines += [f"route add {node.pod_cidr6} via {node.ipv6}" for node in others]
     netns.ip_batch(plan.namespace(host.name), lines)
 
 

@@ -56,7 +56,10 @@ def ensure_packages(packages: Sequence[str]) -> None:
         if not missing:
             return
         _check_possible(missing)
-        with step(f"installing {len(missing)} Debian packages: {' '.join(missing)}"), _no_services():
+        with (
+            step(f"installing {len(missing)} Debian packages: {' '.join(missing)}"),
+            _no_services(),
+        ):
             if not _has_candidates(missing):
                 update_index()
             install = ("install", "--no-install-recommends", *missing)

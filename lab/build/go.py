@@ -52,7 +52,11 @@ def go_version(program: Path) -> tuple[int, int] | None:
     """Ask a ``go`` program for its own version; None when it does not run."""
     try:
         done = subprocess.run(
-            [str(program), "version"], env=environment(), capture_output=True, text=True, check=False
+            [str(program), "version"],
+            env=environment(),
+            capture_output=True,
+            text=True,
+            check=False,
         )
     except OSError:
         return None

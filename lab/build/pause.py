@@ -23,7 +23,16 @@ def _build(folder: Path) -> None:
     go.download_modules(module)
     source = go.module_dir(module, "k8s.io/kubernetes") / "build" / "pause" / "linux" / "pause.c"
     shutil.rmtree(module)
-    argv = ["gcc", "-Os", "-static", "-s", "-DVERSION=lab", "-o", str(folder / "pause"), str(source)]
+    argv = [
+        "gcc",
+        "-Os",
+        "-static",
+        "-s",
+        "-DVERSION=lab",
+        "-o",
+        str(folder / "pause"),
+        str(source),
+    ]
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise CommandError(argv, done.returncode, done.stderr)

@@ -111,7 +111,9 @@ def libc_tree() -> Path:
 
 def interpreter(root: Path) -> list[str]:
     """Return the words that start the interpreter of an unpacked image on this machine."""
-    loaders = sorted(root.glob("lib*/ld-linux-*.so.*")) or sorted(root.glob("lib/*/ld-linux-*.so.*"))
+    loaders = sorted(root.glob("lib*/ld-linux-*.so.*")) or sorted(
+        root.glob("lib/*/ld-linux-*.so.*")
+    )
     if not loaders:
         raise LabError(f"{root} holds no dynamic loader")
     folders = [str(p) for base in ("lib", "usr/lib") for p in (root / base).glob("*-linux-gnu")]

@@ -4,7 +4,7 @@
 
     MercuryError
       ConfigError          problems: what is wrong with which field of which object
-      AllocationError      why a service gets no address
+      ParseError           text that is not an address, a range, a selector, a duration …
       WireError            bytes that are not what the protocol says; the only thing decoders raise
       PeerError            the remote end broke the rules of a protocol
       LocalProtocolError   we broke the rules of a protocol
@@ -17,8 +17,9 @@
         Unreachable        no answer from the API server
       LinkError            an interface or a socket on it failed
 
-Expected outcomes are values (a dropped frame, "not owner because …"), not exceptions. An exception is
-for what the caller cannot go on from; it is caught at the edges only, by its narrow type.
+Expected outcomes are values (a dropped frame, "not owner because …", why a service gets no
+address), not exceptions. An exception is for what the caller cannot go on from; it is caught at the
+edges only, by its narrow type.
 """
 
 from __future__ import annotations
@@ -44,8 +45,8 @@ class ConfigError(MercuryError):
         self.problems = problems
 
 
-class AllocationError(MercuryError):
-    """A service gets no address; the text is the sentence an operator reads."""
+class ParseError(MercuryError):
+    """A piece of text is not what its grammar asks for; the only thing parsers of text raise."""
 
 
 class WireError(MercuryError):

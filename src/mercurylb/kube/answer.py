@@ -19,7 +19,7 @@ _KINDS: dict[int, type[ApiError]] = {
     410: Gone,
 }
 RETRY_AFTER_MAX_S = 60.0
-"""A server that asks for more is asked again all the same: our objects must not go stale for hours."""
+"""A server that asks for more is asked again all the same: our objects must not go stale."""
 
 
 def error_from(status: int, headers: Mapping[str, str], body: bytes) -> ApiError:
@@ -31,7 +31,7 @@ def error_from(status: int, headers: Mapping[str, str], body: bytes) -> ApiError
 
 
 def _retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """Read Retry-After; the API server always gives seconds (RFC 9110 §10.2.3 also allows a date)."""
+    """Read Retry-After; the API server gives seconds (RFC 9110 §10.2.3 also allows a date)."""
     text = headers.get("Retry-After", "")
     with contextlib.suppress(ValueError):
         seconds = float(int(text))

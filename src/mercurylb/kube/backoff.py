@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 BASE_S = 0.05
 CAP_S = 1.2
-"""An API server that is back gets asked within this time: a pending service must not wait longer."""
+"""An API server that is back is asked within this time: a pending service waits for it."""
 DENIED_CAP_S = 5.0
 """For answers that a person or a rollout has to change (401, 403, 404): asking costs the server."""
 _EXPONENT_MAX = 16

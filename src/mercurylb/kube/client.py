@@ -1,19 +1,19 @@
 """The HTTP client of the API server: requests and streams over one session, errors as our own.
 
-Typed where it matters: give a `Resource` and get its struct. There is no client-side rate limit; the
-server's own 429 with Retry-After is obeyed: `KubeClient` waits it out when the caller allows for
-patience (single reads and writes of a starting program), and raises it to those who have better to do
-meanwhile (`watcher`, `writer`).
+Typed where it matters: give a `Resource` and get its struct. There is no client-side rate limit;
+the server's own 429 with Retry-After is obeyed: `KubeClient` waits it out when the caller allows
+for patience (single reads and writes of a starting program), and raises it to those who have
+better to do meanwhile (`watcher`, `writer`).
 
-A 401 makes the credentials read their source again and the request is tried once more: tokens rotate.
-Neither headers nor bodies are ever logged or put into an exception.
+A 401 makes the credentials read their source again and the request is tried once more: tokens
+rotate. Neither headers nor bodies are ever logged or put into an exception.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Self
 
 import aiohttp
@@ -23,19 +23,20 @@ from yarl import URL
 from mercurylb.errors import ApiError, KubeError, Unreachable, WireError
 from mercurylb.kube.answer import error_from
 from mercurylb.kube.operation import Operation, Verb, encode
-from mercurylb.kube.resource import Resource, T
 from mercurylb.kube.watch import EVERYTHING, PAGE_LIMIT, Selection, decode_page
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
     from mercurylb.kube.credentials import Credentials
+    from mercurylb.kube.resource import Resource, T
 
 CONNECT_TIMEOUT_S = 5.0
 REQUEST_TIMEOUT_S = 30.0
 PATIENCE_S = 10.0
 """How long a single request waits, in sum, for a server that asks for it."""
 _USER_TIMEOUT_MS = 15_000
+_ERROR_BODY_BYTES_MAX = 65_536
 _KEEPALIVE = (
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
     (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 10),
@@ -62,7 +63,7 @@ class Stream:
         self._content = response.content
 
     async def read(self) -> bytes:
-        """Give the next bytes, empty at the end; raise Unreachable when it breaks or stays silent."""
+        """Give the next bytes, empty at the end; raise Unreachable on a break or long silence."""
         try:
             return await self._content.readany()
         except _BROKEN as error:
@@ -93,7 +94,7 @@ class KubeClient:
         self._timeout = aiohttp.ClientTimeout(
             total=request_timeout_s, sock_connect=CONNECT_TIMEOUT_S
         )
-        self._base = URL(credentials.server.rstrip("/"))
+        self._base = credentials.server.rstrip("/")
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
@@ -133,9 +134,7 @@ class KubeClient:
         raws = await self.list_raw(resource, selection)
         return [_decoded(resource, raw) for raw in raws.items]
 
-    async def list_raw(
-        self, resource: Resource[Any], selection: Selection = EVERYTHING
-    ) -> Listing:
+    async def list_raw(self, resource: Resource[Any], selection: Selection = EVERYTHING) -> Listing:
         """Read all objects of a kind without decoding them."""
         params = {**selection.params(), "limit": str(PAGE_LIMIT)}
         items: list[msgspec.Raw] = []
@@ -160,11 +159,11 @@ class KubeClient:
         return await self._request("GET", path, params=params, patience_s=patience_s)
 
     async def create(self, resource: Resource[T], body: object, *, namespace: str = "") -> T:
-        """Create an object (a struct, or anything JSON knows) and give what the server made of it."""
+        """Create an object (any struct or JSON value) and give what the server made of it."""
         operation = Operation(Verb.CREATE, resource, namespace=namespace, body=encode(body))
         return _decoded(resource, await self.perform(operation))
 
-    async def replace(  # noqa: PLR0913 (they name one object)
+    async def replace(
         self,
         resource: Resource[T],
         name: str,
@@ -211,7 +210,7 @@ class KubeClient:
             patience_s=patience_s,
         )
 
-    @asynccontextmanager
+    @contextlib.asynccontextmanager
     async def stream(
         self, path: str, params: Mapping[str, str], *, silence_max_s: float
     ) -> AsyncIterator[Stream]:
@@ -282,10 +281,13 @@ class KubeClient:
     ) -> aiohttp.ClientResponse:
         if self._session is None:
             raise Unreachable("the client is not open")
-        url = self._base.joinpath(path.lstrip("/"), encoded=True)
+        url = URL(self._base + path, encoded=True)
         for is_last in (False, True):
             authorization = await self._credentials.authorization()
-            sent = {**(headers or {}), **({"Authorization": authorization} if authorization else {})}
+            sent = {
+                **(headers or {}),
+                **({"Authorization": authorization} if authorization else {}),
+            }
             try:
                 response = await self._session.request(
                     method,
@@ -298,23 +300,24 @@ class KubeClient:
                 )
             except _BROKEN as error:
                 raise Unreachable(f"{method} {path}: {_text(error)}") from error
-            if response.status != 401 or is_last or not await self._renewed():  # noqa: PLR2004
+            if response.status != 401 or is_last or not await self._renewed(response):  # noqa: PLR2004
                 return response
             response.release()
         raise AssertionError("unreachable: the second round always returns")
 
-    async def _renewed(self) -> bool:
+    async def _renewed(self, response: aiohttp.ClientResponse) -> bool:
         try:
             return await self._credentials.renew()
         except KubeError as error:
+            response.release()
             raise Unreachable(f"credentials cannot be renewed: {error}") from error
 
 
 async def _error_of(response: aiohttp.ClientResponse) -> ApiError:
-    try:
-        body = await response.content.read(65_536)
-    except _BROKEN:
-        body = b""
+    body = b""
+    with contextlib.suppress(*_BROKEN):
+        while len(body) < _ERROR_BODY_BYTES_MAX and (chunk := await response.content.readany()):
+            body += chunk
     return error_from(response.status, response.headers, body)
 
 
@@ -327,5 +330,3 @@ def _decoded(resource: Resource[T], body: bytes | msgspec.Raw) -> T:
 
 def _text(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-
-

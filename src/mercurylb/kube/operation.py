@@ -1,7 +1,7 @@
 """What we ask the API server to change, as values.
 
-A program's diff yields operations, tests compare them, `client.KubeClient.perform` carries one out and
-`writer.Writer` pipelines many.
+A program's diff yields operations, tests compare them, `client.KubeClient.perform` carries one out
+and `writer.Writer` pipelines many.
 """
 
 from __future__ import annotations
@@ -53,9 +53,7 @@ class Operation(msgspec.Struct, frozen=True):
     def path(self) -> str:
         """Give the URL path."""
         name = None if self.verb is Verb.CREATE else self.name
-        return self.resource.path(
-            namespace=self.namespace, name=name, subresource=self.subresource
-        )
+        return self.resource.path(namespace=self.namespace, name=name, subresource=self.subresource)
 
     @property
     def params(self) -> dict[str, str]:

@@ -10,10 +10,11 @@ of kube-rs' watcher::
 
 Promises:
 
-* A relist is one `Restarted` with all objects, given only when the last page is in. So a store swaps at
-  once: no reader sees half a list, and objects that vanished while nobody watched are seen as gone.
-* The resource version always is that of the last list or line understood, bookmarks included; after an
-  orderly end the watch goes on from there and nothing is lost or repeated.
+* A relist is one `Restarted` with all objects, given only when the last page is in. So a store
+  swaps at once: no reader sees half a list, and objects that vanished while nobody watched are
+  seen as gone.
+* The resource version always is that of the last list or line understood, bookmarks included;
+  after an orderly end the watch goes on from there and nothing is lost or repeated.
 * An object that does not fit its struct gives `Unreadable`, naming it; everything else goes on.
 * Nothing the server sends raises.
 
@@ -278,7 +279,7 @@ class Reflector(Generic[T]):
         self._continue = ""
 
     def _step(self, event: Input) -> None:
-        # An input that the table does not know comes late (a line after the end) and changes nothing.
+        # An input that the table does not know comes late (a line after the end): no change.
         self.state = _NEXT.get((self.state, event), self.state)
 
 

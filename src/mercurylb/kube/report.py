@@ -10,34 +10,34 @@ from typing import Protocol
 
 
 class Log(Protocol):
-    """A structured log: a constant event name, a sentence, and key/values."""
+    """A structured log: a constant event name and key/values; `msg` is a sentence for people."""
 
-    def debug(self, event: str, msg: str = "", /, **pairs: object) -> None:
+    def debug(self, event: str, /, **pairs: object) -> None:
         """Say why a decision was taken."""
 
-    def info(self, event: str, msg: str = "", /, **pairs: object) -> None:
+    def info(self, event: str, /, **pairs: object) -> None:
         """Say what an operator would tell a colleague."""
 
-    def warn(self, event: str, msg: str = "", /, **pairs: object) -> None:
+    def warning(self, event: str, /, **pairs: object) -> None:
         """Say what is degraded and heals by itself."""
 
-    def error(self, event: str, msg: str = "", /, **pairs: object) -> None:
+    def error(self, event: str, /, **pairs: object) -> None:
         """Say what needs a person."""
 
 
 class Silence:
     """A log that drops everything."""
 
-    def debug(self, event: str, msg: str = "", /, **pairs: object) -> None:
+    def debug(self, event: str, /, **pairs: object) -> None:
         """Drop it."""
 
-    def info(self, event: str, msg: str = "", /, **pairs: object) -> None:
+    def info(self, event: str, /, **pairs: object) -> None:
         """Drop it."""
 
-    def warn(self, event: str, msg: str = "", /, **pairs: object) -> None:
+    def warning(self, event: str, /, **pairs: object) -> None:
         """Drop it."""
 
-    def error(self, event: str, msg: str = "", /, **pairs: object) -> None:
+    def error(self, event: str, /, **pairs: object) -> None:
         """Drop it."""
 
 

@@ -1,7 +1,7 @@
 """What a kind of object is called on the wire, and which struct it decodes into.
 
-A `Resource` is a value: programs and the api room declare one constant per kind, and every other part of
-this room takes it as an argument.
+A `Resource` is a value: programs and the api room declare one constant per kind, and every other
+part of this room takes it as an argument.
 """
 
 from __future__ import annotations
@@ -88,7 +88,11 @@ class Resource(Generic[T]):
         return f"{self.group}/{self.version}" if self.group else self.version
 
     def path(
-        self, *, namespace: str | None = None, name: str | None = None, subresource: str | None = None
+        self,
+        *,
+        namespace: str | None = None,
+        name: str | None = None,
+        subresource: str | None = None,
     ) -> str:
         """Give the URL path of the collection, of one object, or of its subresource.
 

@@ -1,8 +1,8 @@
 """The local copy of one kind of object, and the bell that tells a program to look.
 
-Level triggered: the store says *which* keys need work, never what happened to them. A program awaits a
-`Wakeup` (several stores may share one), then takes all dirty keys of each store at once, so a burst
-of changes costs one pass.
+Level triggered: the store says *which* keys need work, never what happened to them. A program
+awaits a `Wakeup` (several stores may share one), then takes all dirty keys of each store at once,
+so a burst of changes costs one pass.
 
 Invariants: the copy is swapped in one step on a relist; an object whose resource version did not
 change is not dirty; an object that cannot be read keeps its last good copy and has an entry in

@@ -1,8 +1,8 @@
 """The wire form of lists and watches: requests, page and line envelopes, and the line splitter.
 
-A watch answers with one JSON object per line, `{"type": …, "object": {…}}`, for as long as it lives. A
-line is as long as its object (etcd's default allows 1.5 MiB, and JSON may be larger than what etcd
-keeps), so lines are split here with a bound of their own, independent of read buffers.
+A watch answers with one JSON object per line, `{"type": …, "object": {…}}`, for as long as it
+lives. A line is as long as its object (etcd's default allows 1.5 MiB, and JSON may be larger than
+what etcd keeps), so lines are split here with a bound of their own, independent of read buffers.
 
 Envelopes are decoded first, with the object left raw: one object that does not fit its struct then
 costs that object only, never the page or the stream.
@@ -63,7 +63,9 @@ class Line(msgspec.Struct, frozen=True):
     object: msgspec.Raw
 
 
-class PageMeta(msgspec.Struct, frozen=True, rename={"resource_version": "resourceVersion", "next": "continue"}):
+class PageMeta(
+    msgspec.Struct, frozen=True, rename={"resource_version": "resourceVersion", "next": "continue"}
+):
     """Which moment a list shows, and how to get the rest of it."""
 
     resource_version: str = ""

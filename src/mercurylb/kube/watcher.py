@@ -1,8 +1,8 @@
 """The driver of a reflector: does what it asks, tells it what came, and fills the store.
 
-It reconnects forever, quickly at first and then at least every second or so (see `backoff`), because an
-API server that is back must be noticed before an operator does. A connection that stays silent
-although bookmarks come about every minute is half-open and is dropped.
+It reconnects forever, quickly at first and then at least every second or so (see `backoff`),
+because an API server that is back must be noticed before an operator does. A connection that stays
+silent although bookmarks come about every minute is half-open and is dropped.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Watcher(Generic[T]):
         self._namespace = selection.namespace
         self._reflector = Reflector(resource, selection)
         self._backoff = Backoff(random)
-        self._log = log
+        self.log = log
         self._silence_max_s = silence_max_s
         self._line_bytes_max = line_bytes_max
 
@@ -79,9 +79,7 @@ class Watcher(Generic[T]):
                 await self._pause(error)
 
     async def _list(self, params: Mapping[str, str]) -> None:
-        body = await self._client.list_page(
-            self._resource, self._namespace, params, patience_s=0.0
-        )
+        body = await self._client.list_page(self._resource, self._namespace, params, patience_s=0.0)
         outputs = self._reflector.on_page(body)
         self._apply(outputs)
         if any(isinstance(output, Broken) for output in outputs):
@@ -90,9 +88,7 @@ class Watcher(Generic[T]):
     async def _watch(self, params: Mapping[str, str]) -> None:
         path = self._resource.path(namespace=self._namespace)
         splitter = LineSplitter(self._line_bytes_max)
-        async with self._client.stream(
-            path, params, silence_max_s=self._silence_max_s
-        ) as stream:
+        async with self._client.stream(path, params, silence_max_s=self._silence_max_s) as stream:
             self._reflector.on_opened()
             line_count = self.counts.lines
             while self._reflector.is_watching:
@@ -127,22 +123,39 @@ class Watcher(Generic[T]):
         if isinstance(output, Restarted):
             self.counts.relists += 1
             self._backoff.reset()
-            self._log.debug("kube.listed", resource=plural, objects=len(output.objects))
+            self.log.debug("kube.listed", resource=plural, objects=len(output.objects))
             for bad in output.unreadable:
                 self._note(bad)
         elif isinstance(output, Unreadable):
             self.counts.unreadable += 1
-            self._log.warn(
+            self.log.warning(
                 "kube.object_unreadable",
-                "the object cannot be read, its last good copy is kept",
+                msg="the object cannot be read, its last good copy is kept",
                 object=f"{self._resource.kind} {output.key}".rstrip(),
                 reason=output.message,
             )
         elif isinstance(output, Broken):
             self.counts.failures += 1
-            # The first failure of a series is news; the following ones are the same news.
-            say = self._log.debug if self._backoff.failure_count else self._log.warn
-            say("kube.watch_broken", resource=plural, reason=output.message, relist=output.is_expired)
+            self._note_break(output)
+
+    def _note_break(self, broken: Broken) -> None:
+        plural = self._resource.plural
+        # The first failure of a series is news; the following ones are the same news.
+        if self._backoff.failure_count:
+            self.log.debug(
+                "kube.watch_retried",
+                resource=plural,
+                reason=broken.message,
+                relist=broken.is_expired,
+            )
+        else:
+            self.log.warning(
+                "kube.watch_broken",
+                msg="the watch is set up again",
+                resource=plural,
+                reason=broken.message,
+                relist=broken.is_expired,
+            )
 
     async def _pause(self, error: KubeError | WireError | None) -> None:
         cap_s = DENIED_CAP_S if isinstance(error, (Denied, NotFound)) else CAP_S

@@ -4,8 +4,8 @@ Each operation has a key (the object it is about). Promises:
 
 * At most `in_flight_max` requests at a time, never two of the same key.
 * The latest operation of a key wins: one that still waits is superseded, one in flight is followed.
-* Unreachable, 429 and 5xx are tried again with backoff (and Retry-After) for as long as the operation
-  is the latest of its key; everything else is final.
+* Unreachable, 429 and 5xx are tried again with backoff (and Retry-After) for as long as the
+  operation is the latest of its key; everything else is final.
 * Every submitted operation has exactly one `Outcome`, told to whoever submitted it.
 * Keys go out in the order in which they became ready; nothing starves.
 
@@ -24,7 +24,7 @@ import msgspec
 
 from mercurylb.errors import ApiError, Conflict, KubeError, NotFound, Unreachable
 from mercurylb.kube.backoff import Backoff
-from mercurylb.kube.operation import Operation
+from mercurylb.kube.operation import Operation  # noqa: TC001 (msgspec reads the annotations)
 from mercurylb.kube.report import SILENCE, Log
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ class Writer:
         self.counts = WriteCounts()
         self._client = client
         self._random = random
-        self._log = log
+        self.log = log
         self._in_flight_max = in_flight_max
         self._attempt_max = attempt_max
         self._ready: deque[str] = deque()
@@ -131,7 +131,7 @@ class Writer:
         operation: Operation,
         on_outcome: Callable[[Outcome], None] | None = None,
     ) -> None:
-        """Have the operation carried out; never blocks. A waiting one of the same key is superseded."""
+        """Have it carried out, without blocking; a waiting one of the same key is superseded."""
         before = self._waiting.get(key)
         task = _Task(key, operation, on_outcome)
         self._waiting[key] = task
@@ -174,6 +174,9 @@ class Writer:
     def _dispatch(self, group: asyncio.TaskGroup) -> None:
         while self._ready and len(self._in_flight) < self._in_flight_max:
             key = self._ready.popleft()
+            # A key may stand here twice after a discard; one in flight gets its turn when it ends.
+            if key in self._in_flight:
+                continue
             task = self._waiting.pop(key, None)
             if task is not None:
                 self._in_flight.add(key)
@@ -216,7 +219,7 @@ class Writer:
         delay_s = backoff.next_delay_s()
         if isinstance(error, ApiError) and error.retry_after_s is not None:
             delay_s += error.retry_after_s
-        self._log.debug("kube.write_retried", key=task.key, reason=str(error), delay_s=delay_s)
+        self.log.debug("kube.write_retried", key=task.key, reason=str(error), delay_s=delay_s)
         loop = asyncio.get_running_loop()
         self._delays[task.key] = loop.call_later(delay_s, self._end_delay, task.key)
 

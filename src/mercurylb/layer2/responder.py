@@ -456,7 +456,8 @@ class Responder:
         """Announce every address on one interface whose neighbours cannot know us yet."""
         effects: list[Layer2Effect] = []
         for address in self._addresses.values():
-            if self._bursts.trigger(address.text, now) or address.packed in (port.arp or port.ndp):
+            if address.packed in port.arp or address.packed in port.ndp:
+                self._bursts.trigger(address.text, now)
                 effects += _gratuitous(port, address)
         return effects
 

@@ -1,0 +1,51 @@
+"""kube-proxy on each node, with nftables rules unless told otherwise."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from lab import binaries, topology
+from lab.apiclient import ApiClient
+from lab.process import Process
+from lab.site import Site
+
+MODES: Final = ("nftables", "iptables")
+# The role a kube-proxy needs is one of the API server's own; only the binding is ours to make.
+ROLE_BINDING: Final[dict[str, Any]] = {
+    "apiVersion": "rbac.authorization.k8s.io/v1",
+    "kind": "ClusterRoleBinding",
+    "metadata": {"name": "lab:kube-proxy"},
+    "roleRef": {
+        "apiGroup": "rbac.authorization.k8s.io",
+        "kind": "ClusterRole",
+        "name": "system:node-proxier",
+    },
+    "subjects": [
+        {"kind": "User", "name": "system:kube-proxy", "apiGroup": "rbac.authorization.k8s.io"}
+    ],
+}
+
+
+def bind_role(api: ApiClient) -> None:
+    """Give kube-proxy's user its role."""
+    api.create("/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", ROLE_BINDING)
+
+
+def argv(site: Site, node: str, mode: str) -> list[str]:
+    """Return kube-proxy's command line on a node."""
+    return [
+        binaries.kube("kube-proxy"),
+        f"--kubeconfig={site.kubeconfig('kube-proxy')}",
+        f"--hostname-override={node}",
+        f"--proxy-mode={mode}",
+        f"--cluster-cidr={topology.POD_CIDRS}",
+        # The machine's connection-tracking limits are not the lab's to set.
+        "--conntrack-max-per-core=0",
+        "--conntrack-tcp-timeout-established=0",
+        "--conntrack-tcp-timeout-close-wait=0",
+    ]
+
+
+def start(site: Site, node: str, mode: str = "nftables") -> Process:
+    """Start kube-proxy in the node's network namespace; the Node object must exist."""
+    return site.start(f"kube-proxy-{node}", node, argv(site, node, mode))

@@ -1,0 +1,42 @@
+"""The kinds of objects that our programs read and write, as resources."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from mercurylb.api.community import Community
+from mercurylb.api.configuration_state import ConfigurationState
+from mercurylb.api.endpoint_slice import EndpointSlice
+from mercurylb.api.ip_address_pool import IPAddressPool
+from mercurylb.api.l2_advertisement import L2Advertisement
+from mercurylb.api.namespace import Namespace
+from mercurylb.api.node import Node
+from mercurylb.api.pod import Pod
+from mercurylb.api.secret import Secret
+from mercurylb.api.service import Service
+from mercurylb.api.service_l2_status import ServiceL2Status
+from mercurylb.kube.resource import Resource
+
+GROUP: Final = "metallb.io"
+
+SERVICES: Final = Resource("", "v1", "services", "Service", Service)
+NODES: Final = Resource("", "v1", "nodes", "Node", Node, namespaced=False)
+NAMESPACES: Final = Resource("", "v1", "namespaces", "Namespace", Namespace, namespaced=False)
+PODS: Final = Resource("", "v1", "pods", "Pod", Pod)
+SECRETS: Final = Resource("", "v1", "secrets", "Secret", Secret)
+ENDPOINT_SLICES: Final = Resource(
+    "discovery.k8s.io", "v1", "endpointslices", "EndpointSlice", EndpointSlice
+)
+IP_ADDRESS_POOLS: Final = Resource(
+    GROUP, "v1beta1", "ipaddresspools", "IPAddressPool", IPAddressPool
+)
+L2_ADVERTISEMENTS: Final = Resource(
+    GROUP, "v1beta1", "l2advertisements", "L2Advertisement", L2Advertisement
+)
+COMMUNITIES: Final = Resource(GROUP, "v1beta1", "communities", "Community", Community)
+SERVICE_L2_STATUSES: Final = Resource(
+    GROUP, "v1beta1", "servicel2statuses", "ServiceL2Status", ServiceL2Status
+)
+CONFIGURATION_STATES: Final = Resource(
+    GROUP, "v1beta1", "configurationstates", "ConfigurationState", ConfigurationState
+)
