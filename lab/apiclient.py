@@ -11,6 +11,7 @@ import json
 import socket
 import ssl
 from collections.abc import Mapping
+from contextlib import nullcontext
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,18 @@ from lab.errors import ApiError
 class ApiClient:
     """One keep-alive connection to an API server; not for use by several threads."""
 
-    def __init__(self, netns_name: str, address: str, port: int, pki: Path, identity: str) -> None:
+    def __init__(  # noqa: PLR0913  (who, where, from where)
+        self,
+        netns_name: str | None,
+        address: str,
+        port: int,
+        pki: Path,
+        identity: str,
+        *,
+        timeout_s: float = 30.0,
+    ) -> None:
         self._netns = netns_name
+        self._timeout_s = timeout_s
         self._address = address
         self._port = port
         self._context = ssl.create_default_context(cafile=str(pki / "ca.crt"))
@@ -71,9 +82,7 @@ class ApiClient:
             self._connection.close()
             self._connection = None
 
-    def request(
-        self, method: str, path: str, body: Mapping[str, Any] | None = None
-    ) -> Any:  # noqa: ANN401  (JSON)
+    def request(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:  # noqa: ANN401  (JSON)
         """Send one request and return the decoded answer; ApiError for anything but 2xx."""
         try:
             status, raw = self._exchange(method, path, body)
@@ -108,9 +117,9 @@ class ApiClient:
             raise
 
     def _connect(self) -> http.client.HTTPConnection:
-        with netns.inside(self._netns):
-            plain = socket.create_connection((self._address, self._port), timeout=30)
+        with netns.inside(self._netns) if self._netns else nullcontext():
+            plain = socket.create_connection((self._address, self._port), self._timeout_s)
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        connection = http.client.HTTPConnection(self._address, self._port, timeout=30)
+        connection = http.client.HTTPConnection(self._address, self._port)
         connection.sock = self._context.wrap_socket(plain, server_hostname=self._address)
         return connection

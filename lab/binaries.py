@@ -30,7 +30,9 @@ def own(program: str) -> str:
     """Return the full path of one of MercuryLB's programs beside this interpreter."""
     found = Path(sys.executable).parent / program
     if not found.exists():
-        raise LabError(f"{found} is missing; install the project into this interpreter's environment")
+        raise LabError(
+            f"{found} is missing; install the project into this interpreter's environment"
+        )
     return str(found)
 
 

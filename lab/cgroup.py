@@ -8,7 +8,9 @@ beside them as ``unified``) and with the single hierarchy of version 2. Groups a
 from __future__ import annotations
 
 import os
+import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -66,8 +68,8 @@ def settle(root: Path = ROOT) -> None:
         _delegate(root)
 
 
-def remove(lab: str, root: Path = ROOT, *, timeout_s: float = 5.0) -> None:
-    """Remove all groups of a lab; processes that are still dying are waited for."""
+def clear(lab: str, root: Path = ROOT, *, timeout_s: float = 5.0) -> None:
+    """End every process in the groups of a lab and remove the groups; none is fine."""
     deadline = time.monotonic() + timeout_s
     for hierarchy in hierarchies(root):
         top = hierarchy / group_name(lab)
@@ -76,15 +78,6 @@ def remove(lab: str, root: Path = ROOT, *, timeout_s: float = 5.0) -> None:
         folders = sorted((p for p in top.rglob("*") if p.is_dir()), reverse=True)
         for folder in [*folders, top]:
             _remove_one(folder, deadline)
-
-
-def processes(lab: str, root: Path = ROOT) -> set[int]:
-    """List every process in the groups of a lab."""
-    found: set[int] = set()
-    for hierarchy in hierarchies(root):
-        for file in (hierarchy / group_name(lab)).rglob("cgroup.procs"):
-            found.update(int(word) for word in file.read_text().split())
-    return found
 
 
 def _remove_one(folder: Path, deadline: float) -> None:
@@ -96,9 +89,16 @@ def _remove_one(folder: Path, deadline: float) -> None:
         except OSError:
             if time.monotonic() > deadline:
                 raise
-            time.sleep(0.05)
+            _kill_inhabitants(folder)
+            time.sleep(0.02)
         else:
             return
+
+
+def _kill_inhabitants(folder: Path) -> None:
+    for pid in (folder / "cgroup.procs").read_text().split():
+        with suppress(ProcessLookupError):
+            os.kill(int(pid), signal.SIGKILL)
 
 
 def _inherit_cpuset(folder: Path) -> None:

@@ -9,16 +9,20 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from pathlib import Path
-from typing import Any, Final
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final
 
 import yaml
 
 from lab import netns, paths, topology
 from lab.errors import CommandError, WaitTimeout
 from lab.progress import say
-from lab.site import Site
 from lab.topology import HostPlan
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from lab.site import Site
 
 CHART: Final = paths.REPOSITORY / "charts" / "mercurylb"
 HOST: Final = HostPlan("charts", 2)
@@ -81,12 +85,12 @@ def _answers(site: Site) -> bool:
     with netns.inside(site.namespace(HOST.name)):
         try:
             with opener.open(f"{URL}index.yaml", timeout=1.0) as reply:
-                return bool(reply.status == 200)  # noqa: PLR2004  (HTTP's OK)
+                return bool(reply.status == HTTPStatus.OK)
         except (urllib.error.URLError, OSError):
             return False
 
 
-def _images_in(value: Any) -> set[str]:  # noqa: ANN401  (any YAML value)
+def _images_in(value: object) -> set[str]:
     if isinstance(value, dict):
         own = {str(c["image"]) for c in value.get("containers") or [] if "image" in c}
         own |= {str(c["image"]) for c in value.get("initContainers") or [] if "image" in c}

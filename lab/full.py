@@ -1,278 +1,169 @@
-"""The full profile: nodes with a real kubelet and containerd, pods from real images.
+"""The full profile: nodes with a real kubelet and containerd, pods from real images, DNS, Helm.
 
-`prepare` installs and builds what is needed before a lab starts; `Nodes` starts, cuts the power of,
-and enters the nodes of one lab. The first process of a node is `lab.nodeinit`; this module only
-writes what it reads. Files of a node live in ``<lab>/nodes/<node>/``.
-
-Traps that are met here: a machine without CAP_SYS_RESOURCE cannot lower oom_score_adj; a kubelet of
-this version refuses version-1 control groups unless told; there is no registry, so images must never
-be collected; a node's ``/run`` is its own, so paths below it are bound back.
+What a user of a cluster sees is real here; what the lab adds is the machines. The chart repository
+and the console are there when asked for. See `lab.kubenode` for what a node is made of.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+import time
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from string import Template
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
-import yaml
+from lab import (
+    binaries,
+    chartrepo,
+    controlplane,
+    images,
+    isolation,
+    kubeproxy,
+    progress,
+    topology,
+)
+from lab.build import apt, helm
+from lab.cluster import Lab
+from lab.console import Console
+from lab.errors import LabError, WaitTimeout
+from lab.kubenode import Nodes
+from lab.site import Settings, Site, clear
 
-from lab import cgroup, chartrepo, images, netns, paths
-from lab.build import apt, helm, kube
-from lab.errors import LabError
-from lab.nodeinit import NodeConfig
-from lab.pki import Authority, write_kubeconfig
-from lab.process import Process
-from lab.site import Site
-from lab.topology import CLUSTER_DNS4, NodePlan
+if TYPE_CHECKING:
+    from lab.apiclient import ApiClient
 
-CNI_PROGRAMS: Final = "/usr/lib/cni"
-CONTAINERD_SOCKET: Final = "unix:///run/containerd/containerd.sock"
-PODS_MAX: Final = 60
-_MANIFESTS: Final = Path(__file__).parent / "manifests"
+MANIFESTS: Final = Path(__file__).parent / "manifests"
+_READY_TIMEOUT_S: Final = 120.0
+_POLL_S: Final = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class FullOptions:
+    """How a full lab is made.
+
+    With ``serve_chart`` the chart in ``chart`` is packaged and offered at `chartrepo.URL`. Our
+    image is imported under the names that this chart asks for. An owned lab counts as dead once
+    the process that started it is.
+    """
+
+    proxy_mode: str = "nftables"
+    dns: bool = True
+    serve_chart: bool = True
+    chart: str = str(chartrepo.CHART)
+    node_grace_s: int = 12
+    apiserver_args: tuple[str, ...] = ()
+    owned: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """What a full lab is made of, installed and built."""
+    """What is installed and built for a full lab."""
 
     kube: Path
     helm: Path
     bundle: Path
 
 
-def prepare(chart: Path | None = None) -> Prepared:
-    """Install and build all that a full lab needs; quick when everything is cached.
-
-    Our image gets the names that `chart` asks for with its default values.
-    """
+def prepare(chart: Path = chartrepo.CHART) -> Prepared:
+    """Install and build all that a full lab needs; quick when everything is cached."""
     apt.ensure_packages(apt.FULL_PACKAGES)
-    kube_dir = kube.ensure_kube()
-    helm_program = helm.ensure_helm()
-    names = chartrepo.image_names(helm_program, chart or chartrepo.CHART)
-    return Prepared(kube_dir, helm_program, images.ensure_bundle([*names, images.our_name()]))
+    kube = binaries.kube_dir()
+    program = helm.ensure_helm()
+    names = chartrepo.image_names(program, chart)
+    return Prepared(kube, program, images.ensure_bundle([*names, images.our_name()]))
 
 
-class Nodes:
-    """The nodes of one full lab."""
+class FullLab(Lab):
+    """A running full lab."""
 
-    def __init__(self, site: Site, prepared: Prepared, server: str) -> None:
-        self._site = site
-        self._prepared = prepared
-        self._server = server
+    def __init__(self, site: Site) -> None:
+        super().__init__(site)
+        self.power = Nodes(site, Path(site.settings.options.get("bundle", "")))
 
-    def start_all(self) -> None:
-        """Start every node; they join as soon as the API server answers."""
-        for node in self._site.plan.nodes:
-            self.start(node)
+    @classmethod
+    def start(cls, name: str, nodes: int, options: FullOptions) -> FullLab:
+        """Bring a full lab up; whatever goes wrong, nothing of it stays."""
+        if options.proxy_mode not in kubeproxy.MODES:
+            raise LabError(
+                f"proxy mode {options.proxy_mode!r}: choose {', '.join(kubeproxy.MODES)}"
+            )
+        prepared = prepare(Path(options.chart))
+        settings = Settings(name, "full", nodes, options=asdict(options))
+        settings.options["bundle"] = str(prepared.bundle)
+        site = Site.create(settings, owned=options.owned)
+        try:
+            with progress.step(f"full lab {name} with {nodes} nodes"):
+                lab = cls._bring_up(site, options)
+            site.mark_up()
+        except BaseException:
+            progress.say(f"full lab {name}: clearing away after a failed start")
+            clear(name)
+            raise
+        return lab
 
-    def start(self, node: NodePlan) -> Process:
-        """Write a node's files and start its first process."""
-        state = self.folder(node.name)
-        config = state / "node.json"
-        self._write_files(node, state).write(config)
-        cgroup.create(self._site.name, node.name)
-        return self._site.start(
-            process_name(node.name),
-            node.name,
-            [sys.executable, "-m", "lab.nodeinit", str(config)],
-            env={"PYTHONPATH": str(paths.REPOSITORY)},
+    @classmethod
+    def _bring_up(cls, site: Site, options: FullOptions) -> FullLab:
+        topology.build(site.plan)
+        isolation.check(site.plan)
+        controlplane.prepare(site)
+        control = controlplane.Options(
+            node_grace_s=options.node_grace_s, apiserver_args=options.apiserver_args
         )
+        controlplane.start_server(site, control)
+        lab = cls(site)
+        lab.power.start_all()  # kubelets try until the API server answers
+        api = controlplane.wait_ready(site)
+        progress.say(f"full lab {site.name}: API server is ready")
+        controlplane.start_managers(site, control)
+        kubeproxy.bind_role(api)
+        for node in site.plan.nodes:
+            kubeproxy.start(site, node.name, options.proxy_mode)
+        if options.dns:
+            lab.apply(dns_manifest())
+        if options.serve_chart:
+            chartrepo.serve(site, helm.ensure_helm(), Path(options.chart))
+        _await_nodes(lab, api)
+        if options.dns:
+            words = ("-n", "kube-system", "rollout", "status", "deployment/coredns")
+            lab.kubectl(*words, f"--timeout={_READY_TIMEOUT_S:.0f}s", timeout_s=150)
+        return lab
 
-    def power_off(self, name: str) -> None:
-        """End a node at once, as if its plug was pulled; its disk stays."""
-        self._process(name).kill()
-        pid_file = self.folder(name) / "init.pid"
-        pid_file.unlink(missing_ok=True)
-
-    def power_on(self, name: str) -> None:
-        """Start a node again from its disk."""
-        self._process(name).start()
-
-    def kill_daemon(self, name: str, daemon: str) -> None:
-        """Kill the kubelet or containerd of a node; its first process starts it again."""
-        pid = int((self.folder(name) / f"{daemon}.pid").read_text())
-        netns.command([*self.enter_argv(name), "kill", "-KILL", str(pid)])
-
-    def enter_argv(self, name: str) -> list[str]:
-        """Return the words that, put before a command line, run it inside a node."""
-        file = self.folder(name) / "init.pid"
-        if not file.exists():
-            raise LabError(f"node {name} is not running")
-        spaces = ("--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup")
-        return [netns.tool("nsenter"), "--target", file.read_text().strip(), *spaces, "--"]
-
-    def folder(self, name: str) -> Path:
-        """Return the folder that is a node's disk."""
-        return self._site.folder("nodes", name)
-
-    def _process(self, name: str) -> Process:
-        process = self._site.processes.get(process_name(name))
-        if process is None:
-            raise LabError(f"node {name} was never started")
-        return process
-
-    def _write_files(self, node: NodePlan, state: Path) -> NodeConfig:
-        pair = self._issue(node)
-        authority = Authority(self._site.folder("pki"))
-        kubeconfig = self._site.kubeconfig(f"kubelet-{node.name}")
-        write_kubeconfig(kubeconfig, self._server, authority.ca_file, pair)
-        (state / "resolv.conf").write_text("# The lab's machines have no name server.\n")
-        cni = self._site.folder("nodes", node.name, "cni-net")
-        (cni / "10-lab.conflist").write_text(json.dumps(cni_config(node), indent=1))
-        (state / "containerd.toml").write_text(containerd_config(cni))
-        settings = kubelet_config(state, authority.ca_file, pair)
-        (state / "kubelet.yaml").write_text(yaml.safe_dump(settings))
-        kubelet = [
-            str(self._prepared.kube / "kubelet"),
-            f"--config={state / 'kubelet.yaml'}",
-            f"--kubeconfig={kubeconfig}",
-            f"--hostname-override={node.name}",
-            f"--node-ip={node.ipv4},{node.ipv6}",
-        ]
-        return NodeConfig(
-            lab=self._site.name,
-            name=node.name,
-            state=str(state),
-            keep=str(paths.state_root()),
-            log=str(self._site.folder("logs")),
-            containerd=[netns.tool("containerd"), "--config", str(state / "containerd.toml")],
-            kubelet=kubelet,
-            ctr=netns.tool("ctr"),
-            bundle=str(self._prepared.bundle),
-            tmpfs_images=filesystem_of(state) == "overlay",
-        )
-
-    def _issue(self, node: NodePlan) -> tuple[Path, Path]:
-        return Authority(self._site.folder("pki")).issue(
-            f"kubelet-{node.name}",
-            f"system:node:{node.name}",
-            groups=["system:nodes"],
-            alternative_names=[node.name, node.ipv4, node.ipv6],
-        )
-
-
-def process_name(node: str) -> str:
-    """Return the name under which a node's first process is recorded."""
-    return f"node-{node}"
-
-
-def clear(lab: str) -> None:
-    """Remove what a full lab leaves outside its folder; harmless for any other lab."""
-    for pid in cgroup.processes(lab):
-        with _gone_is_fine():
-            os.kill(pid, 9)
-    cgroup.remove(lab)
+    def console(self) -> Console:
+        """Return terminals on the hosts, with kubectl and helm ready for use."""
+        return Console(self.site, binaries.kube_dir(), helm.ensure_helm())
 
 
 def dns_manifest() -> str:
     """Return the manifest of the cluster's DNS."""
-    text = (_MANIFESTS / "coredns.yaml").read_text()
-    return Template(text).substitute(COREDNS_IMAGE=images.COREDNS, CLUSTER_DNS=CLUSTER_DNS4)
+    text = (MANIFESTS / "coredns.yaml").read_text()
+    return Template(text).substitute(
+        COREDNS_IMAGE=images.COREDNS, CLUSTER_DNS=topology.CLUSTER_DNS4
+    )
 
 
-def cni_config(node: NodePlan) -> dict[str, object]:
-    """Return the pod network of a node: a bridge with one subnet of each family."""
-    ipam = {
-        "type": "host-local",
-        "ranges": [
-            [{"subnet": node.pod_cidr4, "gateway": node.pod_gateway4}],
-            [{"subnet": node.pod_cidr6, "gateway": node.pod_gateway6}],
-        ],
-        "routes": [{"dst": "0.0.0.0/0"}, {"dst": "::/0"}],
-    }
-    bridge = {
-        "type": "bridge",
-        "bridge": "cni0",
-        "isGateway": True,
-        "hairpinMode": True,
-        "ipMasq": False,
-        "ipam": ipam,
-    }
-    ports = {"type": "portmap", "capabilities": {"portMappings": True}}
-    return {"cniVersion": "0.4.0", "name": "lab", "plugins": [bridge, ports]}
-
-
-def containerd_config(cni_folder: Path) -> str:
-    """Return containerd's configuration, the same for every node but for the CNI folder."""
-    return f"""\
-version = 2
-disabled_plugins = [
-  "io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.zfs",
-  "io.containerd.snapshotter.v1.devmapper", "io.containerd.snapshotter.v1.aufs",
-  "io.containerd.internal.v1.opt",
-]
-[plugins."io.containerd.grpc.v1.cri"]
-  sandbox_image = "{images.PAUSE}"
-  restrict_oom_score_adj = true
-  [plugins."io.containerd.grpc.v1.cri".cni]
-    bin_dir = "{CNI_PROGRAMS}"
-    conf_dir = "{cni_folder}"
-  [plugins."io.containerd.grpc.v1.cri".containerd]
-    snapshotter = "overlayfs"
-    [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
-      runtime_type = "io.containerd.runc.v2"
-      [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
-        SystemdCgroup = false
-"""
-
-
-def kubelet_config(state: Path, ca: Path, pair: Sequence[Path]) -> dict[str, object]:
-    """Return a kubelet's configuration."""
+def ready_nodes(listing: dict[str, Any]) -> set[str]:
+    """Name the nodes of a NodeList that are Ready."""
     return {
-        "apiVersion": "kubelet.config.k8s.io/v1beta1",
-        "kind": "KubeletConfiguration",
-        "failCgroupV1": False,
-        "failSwapOn": False,
-        "cgroupDriver": "cgroupfs",
-        "containerRuntimeEndpoint": CONTAINERD_SOCKET,
-        "authentication": {
-            "anonymous": {"enabled": False},
-            "webhook": {"enabled": True},
-            "x509": {"clientCAFile": str(ca)},
-        },
-        "authorization": {"mode": "Webhook"},
-        "tlsCertFile": str(pair[0]),
-        "tlsPrivateKeyFile": str(pair[1]),
-        "clusterDNS": [CLUSTER_DNS4],
-        "clusterDomain": "cluster.local",
-        "resolvConf": str(state / "resolv.conf"),
-        "evictionHard": {
-            "memory.available": "50Mi",
-            "nodefs.available": "1%",
-            "imagefs.available": "1%",
-            "nodefs.inodesFree": "1%",
-        },
-        "imageGCHighThresholdPercent": 100,
-        "imageGCLowThresholdPercent": 99,
-        "makeIPTablesUtilChains": False,
-        "nodeStatusUpdateFrequency": "2s",
-        "nodeLeaseDurationSeconds": 8,
-        "maxPods": PODS_MAX,
-        "shutdownGracePeriod": "0s",
+        item["metadata"]["name"]
+        for item in listing["items"]
+        for condition in item.get("status", {}).get("conditions", [])
+        if condition["type"] == "Ready" and condition["status"] == "True"
     }
 
 
-def filesystem_of(folder: Path) -> str:
-    """Return the kind of file system that holds `folder`."""
-    best, kind = "", ""
-    for line in Path("/proc/self/mountinfo").read_text().splitlines():
-        fields, _, rest = line.partition(" - ")
-        point = fields.split()[4]
-        if folder.resolve().is_relative_to(point) and len(point) >= len(best):
-            best, kind = point, rest.split(" ", 1)[0]
-    return kind
-
-
-@contextmanager
-def _gone_is_fine() -> Iterator[None]:
-    try:
-        yield
-    except ProcessLookupError:
-        return
+def _await_nodes(lab: FullLab, api: ApiClient) -> None:
+    """Wait until every node is Ready; a node whose first process ended is told at once."""
+    site = lab.site
+    wanted = {node.name for node in site.plan.nodes}
+    deadline = time.monotonic() + _READY_TIMEOUT_S
+    while missing := wanted - ready_nodes(api.get("/api/v1/nodes")):
+        for node in sorted(missing):
+            lab.power.check(node)
+        if time.monotonic() > deadline:
+            logs = site.folder("logs")
+            raise WaitTimeout(
+                f"nodes {', '.join(sorted(missing))} are not Ready after {_READY_TIMEOUT_S:.0f} s; "
+                f"see the kubelet's logs in {logs}"
+            )
+        time.sleep(_POLL_S)
+    progress.say(f"full lab {site.name}: {len(wanted)} nodes are Ready")

@@ -10,13 +10,15 @@ from __future__ import annotations
 import hashlib
 import shutil
 import tomllib
-from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from lab import paths
 from lab.build import apt, archive, cache, coredns, pause, runtime
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 PAUSE: Final = "localhost/pause:lab"
 BUSYBOX: Final = "localhost/busybox:lab"

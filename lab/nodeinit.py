@@ -21,10 +21,12 @@ import sys
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import FrameType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
 from lab import cgroup
+
+if TYPE_CHECKING:
+    from types import FrameType
 
 _CLONE_NEWNS: Final = 0x00020000
 _CLONE_NEWCGROUP: Final = 0x02000000
@@ -253,7 +255,7 @@ def _v1_options(hierarchy: Path) -> str | None:
     raise OSError(f"{hierarchy} is not a mount point")
 
 
-def _call(function: str, *args: Any) -> None:  # noqa: ANN401  (numbers of any C type)
+def _call(function: str, *args: int) -> None:
     if getattr(_LIBC, function)(*args) != 0:
         number = ctypes.get_errno()
         raise OSError(number, f"{function}: {os.strerror(number)}")

@@ -155,16 +155,20 @@ def lease(name: str, now_micro: str, duration_s: int) -> Json:
 
 
 def _condition(kind: str, status: str, reason: str, now: str) -> Json:
-    return {
-        "type": kind,
-        "status": status,
-        "reason": reason,
-        "message": "",
-        "lastTransitionTime": now,
-        "lastHeartbeatTime": now,
-    } if kind.endswith("Pressure") or reason == "LabReady" else {
-        "type": kind,
-        "status": status,
-        "reason": reason,
-        "lastTransitionTime": now,
-    }
+    return (
+        {
+            "type": kind,
+            "status": status,
+            "reason": reason,
+            "message": "",
+            "lastTransitionTime": now,
+            "lastHeartbeatTime": now,
+        }
+        if kind.endswith("Pressure") or reason == "LabReady"
+        else {
+            "type": kind,
+            "status": status,
+            "reason": reason,
+            "lastTransitionTime": now,
+        }
+    )

@@ -12,7 +12,6 @@ import json
 import os
 import select
 import signal
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -255,7 +254,9 @@ class ProcessTable:
         spec["argv"] = tuple(spec["argv"])
         return Process(
             self,
-            ProcessRecord(ProcessSpec(**spec), pid=fields["pid"], start_ticks=fields["start_ticks"]),
+            ProcessRecord(
+                ProcessSpec(**spec), pid=fields["pid"], start_ticks=fields["start_ticks"]
+            ),
         )
 
     def all(self) -> list[Process]:
@@ -280,15 +281,11 @@ class ProcessTable:
         spec = replace(process.record.spec, env={**(process.record.spec.env or {}), **env})
         self._write(replace(process.record, spec=spec))
 
-    def stop_all(self, timeout_s: float = 5.0) -> None:
-        """End every process, the latest first: SIGTERM to all, then SIGKILL to what is left."""
+    def kill_all(self) -> None:
+        """End every process and its family at once, the latest first."""
         processes = list(reversed(self.all()))
         for process in processes:
-            process.signal(signal.SIGTERM)
-            process.signal(signal.SIGCONT, family=True)
-        deadline = time.monotonic() + timeout_s
-        for process in processes:
-            process.wait(max(0.0, deadline - time.monotonic()))
+            process.signal(signal.SIGKILL, family=True)
         for process in processes:
             process.kill(family=True)
 

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lab import netns, paths, topology
+from lab import cgroup, netns, paths, topology
 from lab.errors import LabError
 from lab.process import Process, ProcessSpec, ProcessTable, read_stat
 from lab.topology import Plan
@@ -123,6 +123,19 @@ class Site:
             raise LabError(f"lab {self.name} has no host {host!r}; it has {known}")
         return name
 
+    def enter_argv(self, host: str) -> list[str]:
+        """Return the words that, put before a command line, run it on a host.
+
+        A node of the full profile has a first process of its own, whose namespaces are all entered;
+        any other host is a network namespace only.
+        """
+        first = self.dir / "nodes" / host / "init.pid"
+        if first.exists():
+            spaces = ("--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup")
+            pid = first.read_text().strip()
+            return [netns.tool("nsenter"), "--target", pid, *spaces, "--"]
+        return netns.enter_argv(self.namespace(host))
+
     def start(
         self, name: str, host: str, argv: list[str], *, env: dict[str, str] | None = None
     ) -> Process:
@@ -145,7 +158,8 @@ def clear(name: str) -> None:
     """Remove every trace of a lab: processes, whatever else lives in its namespaces, folders."""
     plan = Plan(name, 0)
     state_dir = paths.lab_dir(name)
-    ProcessTable(state_dir).stop_all()
+    ProcessTable(state_dir).kill_all()
+    cgroup.clear(name)
     _end_inhabitants(plan)
     topology.destroy(plan.prefix)
     _unmount_below(state_dir)

@@ -9,14 +9,16 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from lab.build import cache
 from lab.errors import CommandError, LabError
 from lab.progress import say, step
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
 
 LIGHT_PACKAGES: Final = (
     "ca-certificates",
@@ -36,6 +38,7 @@ FULL_PACKAGES: Final = (
     "containerd",
     "containernetworking-plugins",
     "gcc",
+    "iputils-arping",
     "iputils-ping",
     "libc6-dev",
     "runc",

@@ -19,11 +19,11 @@ import os
 import stat
 import tarfile
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
 EPOCH = "1970-01-01T00:00:00Z"
 CHUNK_BYTES = 1 << 20

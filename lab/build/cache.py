@@ -6,13 +6,15 @@ import fcntl
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from lab import paths
 from lab.progress import say, step
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 KEY_LENGTH: Final = 16
 

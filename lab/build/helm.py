@@ -5,11 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 import zipfile
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lab import paths, versions
 from lab.build import cache
 from lab.errors import CommandError, LabError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def ensure_helm() -> Path:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lab import paths, versions
 from lab.build import cache, go, kube
 from lab.errors import CommandError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def ensure_pause() -> Path:

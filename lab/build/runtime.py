@@ -12,13 +12,15 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from lab import paths
 from lab.build import apt, archive, cache
 from lab.errors import CommandError, LabError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 PYTHON: Final = "3.11"
 RECIPE: Final = 1

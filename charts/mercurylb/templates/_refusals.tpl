@@ -9,10 +9,10 @@ start: whoever set it believes that it works.
 {{- $problems := list -}}
 
 {{- if or $v.frrk8s.enabled $v.frrk8s.external -}}
-{{- $problems = append $problems "frrk8s.enabled, frrk8s.external: the speaker speaks BGP itself and frr-k8s is not supported yet; set both to false" -}}
+{{- $problems = append $problems "frrk8s.enabled, frrk8s.external: BGP is left to the speaker itself (the native backend), frr-k8s is not supported yet; set both to false" -}}
 {{- end -}}
 {{- if $v.speaker.frr.enabled -}}
-{{- $problems = append $problems "speaker.frr.enabled: there is no FRR container beside the speaker, which speaks BGP itself; set it to false" -}}
+{{- $problems = append $problems "speaker.frr.enabled: BGP is left to the speaker itself (the native backend), there is no FRR container beside it; set it to false" -}}
 {{- end -}}
 {{- if ne (toString $v.controller.webhookMode) "disabled" -}}
 {{- $problems = append $problems "controller.webhookMode: the controller serves no webhooks yet, and configuration is checked when it is read; set it to disabled" -}}

@@ -3,7 +3,8 @@
 Facts come from the brain, the membership socket, the links and one timer; effects go to the wire.
 The rules that live here and nowhere else:
 
-* no address is owned before the brain's first desired state *and* the node's links are known;
+* no address is owned before the brain's first desired state and the node's links are known and the
+  membership socket is open;
 * the **lease**: a brain that says nothing for `lease_s` has its addresses withdrawn;
 * what a member's going up or down means for the answers is done before the datagrams that tell
   others that it is done;
@@ -11,13 +12,15 @@ The rules that live here and nowhere else:
   most every `REFRESH_INTERVAL_S`, because until then it may have answered for it.
 """
 
+# ruff: noqa: S101 (validate() states invariants; it guards against our own mistakes only)
+
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from mercurylb.layer2.effect import CloseInterface, Layer2Effect, OpenInterface
-from mercurylb.layer2.interface import NodeInterfaces
-from mercurylb.layer2.responder import OwnedAddresses, Responder
 from mercurylb.membership.member import (
     Left,
     MemberDown,
@@ -34,6 +37,10 @@ from mercurylb.plan.desired import (
     Observation,
     OwnedService,
 )
+
+if TYPE_CHECKING:
+    from mercurylb.layer2.interface import NodeInterfaces
+    from mercurylb.layer2.responder import OwnedAddresses, Responder
 
 REFRESH_INTERVAL_S = 0.3
 
@@ -72,6 +79,7 @@ class AnnouncerCore:
         self._revision = 0
         self._has_desired = False
         self._has_links = False
+        self._has_transport = False
         self._refresh_at: float | None = None
         self._refreshed_at = float("-inf")
         self._owned: dict[str, OwnedAddresses] = {}
@@ -106,6 +114,11 @@ class AnnouncerCore:
             if isinstance(effect, OpenInterface | CloseInterface)
         ]
         return self._finish([*effects, *tells, Observe(), *self._consider_ready(now)], now)
+
+    def on_transport(self, now: float) -> list[CoreEffect]:
+        """Take note that datagrams can be received: who cannot hear the others owns nothing."""
+        self._has_transport = True
+        return self._finish(self._consider_ready(now), now)
 
     def on_datagram(self, source: str, payload: bytes, now: float) -> list[CoreEffect]:
         """Take in a datagram of the membership."""
@@ -180,7 +193,8 @@ class AnnouncerCore:
     # --- putting together --------------------------------------------------------------------
 
     def _consider_ready(self, now: float) -> list[CoreEffect]:
-        if not (self._has_desired and self._has_links and self._lease_until is not None):
+        has_all = self._has_desired and self._has_links and self._has_transport
+        if not has_all or self._lease_until is None:
             return []
         return self._apply(self.membership.on_ready(True, now), now)
 
@@ -196,9 +210,7 @@ class AnnouncerCore:
                     applied.append(Tell("membership.up", {"node": node}))
                 case MemberDown(node=node, reason=reason):
                     applied += self._take_live(now)
-                    applied.append(
-                        Tell("membership.down", {"node": node, "reason": reason.value})
-                    )
+                    applied.append(Tell("membership.down", {"node": node, "reason": reason.value}))
                 case MemberHearsUs():
                     self._refresh_at = max(now, self._refreshed_at + REFRESH_INTERVAL_S)
                     if self._refresh_at <= now:

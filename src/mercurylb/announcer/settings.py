@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import re
+from typing import TYPE_CHECKING
 
 import msgspec
+
+if TYPE_CHECKING:
+    import re
 
 MEMBERSHIP_PORT = 7946
 """The port of MetalLB 0.16 and of hashicorp/memberlist."""
 
 BRAIN_LEASE_S = 600.0
-"""How long the wire stands still without a living brain; an API outage ends no lease, a brain does."""
+"""How long the wire stands still without a living brain. An unreachable API ends no lease."""
 
 
 class MembershipSettings(msgspec.Struct, frozen=True):
@@ -20,7 +23,7 @@ class MembershipSettings(msgspec.Struct, frozen=True):
     """The node's own address, in canonical text; heartbeats come from it."""
     bind_port: int = MEMBERSHIP_PORT
     secret: bytes = b""
-    """Raw content of the memberlist secret file; empty means that heartbeats are not authenticated."""
+    """Raw content of the memberlist secret file; empty: heartbeats are not authenticated."""
 
 
 class AnnouncerSettings(msgspec.Struct, frozen=True):

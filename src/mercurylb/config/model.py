@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from mercurylb.values.address import BITS, Address, Family
-from mercurylb.values.prefix import Prefix, is_buggy
-from mercurylb.values.selector import Selector, matches_any
+from mercurylb.values.prefix import is_buggy
+from mercurylb.values.prefix_index import PrefixIndex
+from mercurylb.values.selector import matches_any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
+
+    from mercurylb.values.address import Address, Family
+    from mercurylb.values.prefix import Prefix
+    from mercurylb.values.selector import Selector
 
 
 class Pinning(msgspec.Struct, frozen=True):
@@ -104,39 +107,6 @@ class Pool(msgspec.Struct, frozen=True):
         return self.pinning is None or self.pinning.admits(namespace, labels)
 
 
-class PoolIndex:
-    """Finds the pool of an address in logarithmic time."""
-
-    def __init__(self, pools: Iterable[Pool]) -> None:
-        entries = sorted(
-            (prefix.family, prefix.first, prefix.length, pool.name, pool)
-            for pool in pools
-            for prefix in pool.prefixes
-        )
-        self._starts = [(family, first) for family, first, *_ in entries]
-        self._entries = entries
-
-    def find(self, address: Address) -> Pool | None:
-        """Give the pool whose prefixes contain the address."""
-        index = bisect_right(self._starts, (address.family, address.number)) - 1
-        if index < 0:
-            return None
-        family, first, length, _, pool = self._entries[index]
-        host_bits = BITS[family] - length
-        inside = family == address.family and address.number >> host_bits == first >> host_bits
-        return pool if inside else None
-
-    def find_common(self, addresses: Iterable[Address]) -> Pool | None:
-        """Give the one pool that contains all the addresses; None for no addresses."""
-        found: Pool | None = None
-        for address in addresses:
-            pool = self.find(address)
-            if pool is None or (found is not None and pool is not found):
-                return None
-            found = pool
-        return found
-
-
 class Config(msgspec.Struct, frozen=True, dict=True):
     """Everything that is configured; equal configurations need no work."""
 
@@ -144,6 +114,6 @@ class Config(msgspec.Struct, frozen=True, dict=True):
     """Sorted by name."""
 
     @cached_property
-    def index(self) -> PoolIndex:
-        """Give the index of its pools."""
-        return PoolIndex(self.pools)
+    def index(self) -> PrefixIndex[Pool]:
+        """Give the index that finds the pool of an address."""
+        return PrefixIndex((prefix, pool) for pool in self.pools for prefix in pool.prefixes)

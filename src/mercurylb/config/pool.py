@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from mercurylb.api.ip_address_pool import IPAddressPoolSpec
 from mercurylb.config.model import Pinning, Pool
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from mercurylb.api.ip_address_pool import IPAddressPool, ServiceAllocation
     from mercurylb.api.namespace import Namespace
     from mercurylb.config.problem import Problem
+
+
+PREFIXES_MAX: Final = 100_000
+"""Per pool; an object of the API's largest size could name some hundred times as many."""
 
 
 class _Block(NamedTuple):
@@ -72,6 +76,10 @@ def _compile_pool(
             message = f"invalid CIDR {quoted(text)} in pool {quoted(name)}: {error}"
             report.add(field, text, message, hint=_address_hint(text))
             continue
+        if len(prefixes) + len(entry) > PREFIXES_MAX:
+            message = f"pool has more than {PREFIXES_MAX} prefixes"
+            report.add(field, text, message, hint="write fewer, larger blocks")
+            break
         prefixes += entry
         blocks += (
             _Block(prefix, len(blocks) + offset, name, field, text, report)

@@ -125,6 +125,10 @@ class Writer:
         """Tell whether an operation of this key is waiting or in flight."""
         return key in self._waiting or key in self._in_flight
 
+    def is_in_flight(self, key: str) -> bool:
+        """Tell whether a request of this key is under way."""
+        return key in self._in_flight
+
     def submit(
         self,
         key: str,

@@ -62,18 +62,20 @@ def decode(frame: bytes) -> ArpPacket:
 
 def encode(packet: ArpPacket) -> bytes:
     """Encode a frame, padded to the 60 bytes that Ethernet wants at least."""
-    return b"".join((
-        packet.destination,
-        packet.source,
-        ETHERTYPE,
-        _HARDWARE,
-        packet.operation.to_bytes(2, "big"),
-        packet.sender_mac,
-        packet.sender_ip,
-        packet.target_mac,
-        packet.target_ip,
-        PADDING,
-    ))
+    return b"".join(
+        (
+            packet.destination,
+            packet.source,
+            ETHERTYPE,
+            _HARDWARE,
+            packet.operation.to_bytes(2, "big"),
+            packet.sender_mac,
+            packet.sender_ip,
+            packet.target_mac,
+            packet.target_ip,
+            PADDING,
+        )
+    )
 
 
 def check_request(frame: bytes, mac: bytes) -> Drop | None:

@@ -8,7 +8,10 @@ address each N seconds.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 TICK_S = 1.1
 BURST_S = 5.0
@@ -43,7 +46,7 @@ class BurstSchedule:
         return min(deadlines, default=None)
 
     def due(self, announced: Iterable[str], now: float) -> list[str]:
-        """Return the addresses whose round is due now, each once, in the order of their triggers."""
+        """Return the addresses whose round is due now, each once, oldest trigger first."""
         rounds: dict[str, None] = {}
         if self._tick_at is not None and now >= self._tick_at:
             self._until = {ip: until for ip, until in self._until.items() if until >= now}

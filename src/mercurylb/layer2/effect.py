@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import msgspec
 
-from mercurylb.layer2.interface import Interface
+if TYPE_CHECKING:
+    from mercurylb.layer2.interface import Interface
 
 
 class SendFrame(msgspec.Struct, frozen=True):

@@ -7,10 +7,13 @@ changed MAC address is noticed, is ours.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import msgspec
+
+if TYPE_CHECKING:
+    import re
+    from collections.abc import Iterable
 
 IFF_UP = 0x1
 IFF_BROADCAST = 0x2

@@ -2,8 +2,11 @@
 
 Whole Ethernet frames, because they are read and written on a packet socket::
 
-    0     6     12     14           20   21    22          38          54   55   56   58     62       78
-    | dst | src | 86dd | ver…length | nh | hop | source IP | target IP | ty | co | ck | flag | target | options
+     0     6     12     14           20            21          22          38          54
+    | dst | src | 86dd | ver…length | next header | hop limit | source IP | target IP | ICMPv6 …
+
+     54     55     56         58      62       78
+    | type | code | checksum | flags | target | options …
 
 The kernel checks nothing for a packet socket, so the rules of RFC 4861 §7.1.1 are checked here:
 hop limit 255, checksum, code 0, lengths, no multicast target. Extension headers before the
@@ -62,14 +65,14 @@ def checksum(source: bytes, destination: bytes, message: bytes) -> int:
     pseudo = source + destination + struct.pack("!II", len(message), ICMPV6) + message
     if len(pseudo) % 2:
         pseudo += b"\x00"
-    total = sum(struct.unpack(f"!{len(pseudo) // 2}H", pseudo))
+    total: int = sum(struct.unpack(f"!{len(pseudo) // 2}H", pseudo))
     while total > _WORDS_MASK:
         total = (total >> 16) + (total & _WORDS_MASK)
     return total ^ _WORDS_MASK
 
 
 def decode(frame: bytes) -> Solicitation:
-    """Decode a frame; raise WireError when it is no neighbour solicitation that RFC 4861 accepts."""
+    """Decode a frame; raise WireError when it is no solicitation that RFC 4861 accepts."""
     message = _message(frame)
     if message[0] != SOLICITATION:
         raise WireError("ndp", f"message type {message[0]}", offset=_ICMP_START)
@@ -139,8 +142,13 @@ def check_solicitation(frame: bytes, link_local: bytes) -> Solicitation | Drop:
     return solicitation
 
 
-def advertisement(
-    *, destination_mac: bytes, destination: bytes, mac: bytes, link_local: bytes, target: bytes,
+def advertisement(  # noqa: PLR0913 (one argument per field)
+    *,
+    destination_mac: bytes,
+    destination: bytes,
+    mac: bytes,
+    link_local: bytes,
+    target: bytes,
     flags: bytes,
 ) -> bytes:
     """Encode the frame of a neighbour advertisement that says `target` is at `mac`."""
@@ -148,18 +156,20 @@ def advertisement(
     tail = flags + target + option
     head = bytes((ADVERTISEMENT, 0))
     check = checksum(link_local, destination, head + b"\x00\x00" + tail)
-    return b"".join((
-        destination_mac,
-        mac,
-        ETHERTYPE,
-        b"\x60\x00\x00\x00",
-        struct.pack("!HBB", _ADVERTISEMENT_SIZE, ICMPV6, 255),
-        link_local,
-        destination,
-        head,
-        check.to_bytes(2, "big"),
-        tail,
-    ))
+    return b"".join(
+        (
+            destination_mac,
+            mac,
+            ETHERTYPE,
+            b"\x60\x00\x00\x00",
+            struct.pack("!HBB", _ADVERTISEMENT_SIZE, ICMPV6, 255),
+            link_local,
+            destination,
+            head,
+            check.to_bytes(2, "big"),
+            tail,
+        )
+    )
 
 
 def reply(solicitation: Solicitation, *, mac: bytes, link_local: bytes) -> bytes:

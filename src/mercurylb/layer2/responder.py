@@ -22,12 +22,13 @@ What it does not do: it opens nothing, knows neither Kubernetes nor how liveness
 does not defend addresses against foreign claims.
 """
 
+# ruff: noqa: S101 (validate() states invariants; it guards against our own mistakes only)
+
 from __future__ import annotations
 
 import collections
 import ipaddress
-from collections.abc import Iterable, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
@@ -43,7 +44,11 @@ from mercurylb.layer2.effect import (
     OpenInterface,
     SendFrame,
 )
-from mercurylb.layer2.interface import Interface, NodeInterfaces
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from mercurylb.layer2.interface import Interface, NodeInterfaces
 
 STORY_MAX = 64
 _IPV4_SIZE = 4

@@ -1,11 +1,20 @@
-"""No membership at all: every node counts as alive, as when MetalLB 0.16 is given no bind address."""
+"""No membership: every node counts as alive, as when MetalLB 0.16 has no bind address."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from mercurylb.membership.member import Left, MemberDown, MembershipEffect, MemberUp, Peer
-from mercurylb.membership.member import DownReason
+from mercurylb.membership.member import (
+    DownReason,
+    Left,
+    MemberDown,
+    MembershipEffect,
+    MemberUp,
+    Peer,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class DisabledMembership:

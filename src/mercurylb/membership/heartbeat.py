@@ -28,10 +28,12 @@ believed as far as its signature goes, because its brain may know of us before o
 is answered until it falls silent.
 """
 
+# ruff: noqa: S101 (validate() states invariants; it guards against our own mistakes only)
+
 from __future__ import annotations
 
 import collections
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -47,6 +49,9 @@ from mercurylb.membership.member import (
     Peer,
     SendDatagram,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 MEMBERS_MAX = 1024
 INCARNATION_MAX = 2**63
@@ -272,9 +277,7 @@ class HeartbeatMembership:
 
     def _extend(self, lateness_s: float) -> None:
         for member in self._members.values():
-            member.extension_s = min(
-                member.extension_s + lateness_s, self._timing.extension_max_s
-            )
+            member.extension_s = min(member.extension_s + lateness_s, self._timing.extension_max_s)
 
     def _expire(self, now: float) -> list[MembershipEffect]:
         effects: list[MembershipEffect] = []

@@ -2,12 +2,14 @@
 
 ::
 
-     0      4   5       6            14          22               30             38
-    | MLHB | v | flags | incarnation | sequence | echo incarnation | echo sequence | name length | name | tag |
-                                                                                    1            n      32 or 0
+     0      4         5       6             14         22                 30              38
+    | MLHB | version | flags | incarnation | sequence | echo incarnation | echo sequence | …
 
-All numbers unsigned, big endian. *Echo* is the highest incarnation and sequence the sender has heard
-from the receiver, 0/0 for nothing: it tells the receiver that it is heard, and from what moment on.
+     38            39     39+n
+    | name length | name | tag |            tag: 32 bytes, or none
+
+All numbers unsigned, big endian. *Echo* is the highest incarnation and sequence the sender has
+heard from the receiver, 0/0 for nothing: it tells the receiver that it is heard, and up to when.
 `tag` is HMAC-SHA256 over everything before it, under SHA-256 of the shared secret; it is present if
 and only if there is a secret.
 """

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class DownReason(enum.Enum):
@@ -66,8 +68,8 @@ class Membership(Protocol):
     """A machine that knows who is alive.
 
     `MemberUp` and `MemberDown` speak of this node as well: it is up once it may own addresses.
-    Effects are to be carried out in the order given; what follows from a member's going down must be
-    done before the datagrams behind it, which tell that member that it may fall silent.
+    Effects are to be carried out in the order given: what follows from a member's going down must
+    be done before the datagrams behind it, which tell that member that it may be silent.
     """
 
     def on_peers(self, peers: Sequence[Peer], now: float) -> list[MembershipEffect]:

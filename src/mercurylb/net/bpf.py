@@ -13,12 +13,15 @@ Instruction codes: linux/bpf_common.h; `SKF_AD_OFF` loads what is no part of the
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 ACCEPT_BYTES = 0xFFFF
-RANGES_MAX = 384
-"""With at most 6 instructions per range: under the kernel's 4096, and two programs under the 20 KiB of
-socket memory that older kernels allow (`net.core.optmem_max`)."""
+RANGES_MAX = 96
+"""At most 6 instructions each, which the kernel may translate into two of its own; a program and
+its successor stay under the 20 KiB of socket memory that older kernels allow (`optmem_max`)."""
 
 _LD_W = 0x20
 _LD_H = 0x28
@@ -125,7 +128,7 @@ def _unless(value: int) -> list[Instruction]:
 
 
 def _search(ranges: Sequence[tuple[int, int]]) -> list[Instruction]:
-    """Return a balanced binary search of the loaded word; conditional jumps reach only 255 ahead."""
+    """Return a binary search of the loaded word; conditional jumps reach only 255 ahead."""
     if len(ranges) == 1:
         low, high = ranges[0]
         if low == high:

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import asyncio
 import collections
-import socket
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import msgspec
@@ -24,6 +23,7 @@ import msgspec
 from mercurylb.errors import WireError
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable
 
 MESSAGE_SIZE_MAX = 64 * 1024 * 1024

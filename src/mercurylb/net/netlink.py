@@ -10,12 +10,15 @@ do not add up raise WireError, after which the caller asks for everything again.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from mercurylb.errors import WireError
 from mercurylb.layer2.interface import Link
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 GROUP_LINK = 0x1
 GROUP_IPV6_ADDRESS = 0x100

@@ -26,6 +26,7 @@ _MAPPED_PREFIX: Final = 0xFFFF
 _TEXT_MAX: Final = 45
 """No textual IPv6 address is longer: six groups and an embedded dotted quad."""
 _OCTET_MAX: Final = 255
+_QUOTED_MAX: Final = 256
 _GROUPS: Final = 8
 _HEX: Final = frozenset("0123456789abcdefABCDEF")
 
@@ -70,7 +71,12 @@ def format_address(family: Family, number: int) -> str:
 
 
 def quoted(text: str) -> str:
-    """Give text in double quotes, with whatever would break a line escaped, as Go prints `%q`."""
+    """Give text in double quotes, with whatever would break a line escaped, as Go prints `%q`.
+
+    What is longer than any sensible value is cut, so that messages stay messages.
+    """
+    if len(text) > _QUOTED_MAX:
+        text = f"{text[:_QUOTED_MAX]}…"
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     if not escaped.isprintable():
         escaped = "".join(

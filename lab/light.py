@@ -1,0 +1,188 @@
+"""The light profile: a real control plane and kube-proxies, no kubelets.
+
+The lab registers Node and Pod objects itself and runs programs as processes in the nodes' network
+namespaces.  Nodes stay Ready whatever happens to them, unless ``node_lifecycle`` is asked for: then a
+helper on each node renews its lease and the real controller judges it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from lab import (
+    binaries,
+    controlplane,
+    isolation,
+    kubeproxy,
+    objects,
+    paths,
+    progress,
+    topology,
+    versions,
+)
+from lab.apiclient import ApiClient
+from lab.cluster import Lab
+from lab.errors import LabError
+from lab.pods import Placed, Pods, rfc3339
+from lab.process import Process
+from lab.programs import Options as ProgramOptions
+from lab.programs import Programs, apply, load_yaml
+from lab.site import Settings, Site, clear
+
+CRDS: Final = paths.REPOSITORY / "config" / "crd"
+OWN: Final = "own"
+
+
+@dataclass(frozen=True, slots=True)
+class LightOptions:
+    """How a light lab is made.
+
+    ``controller`` and ``speaker`` are paths of programs; ``own`` means MercuryLB's, nothing means
+    that none is started.  An owned lab counts as dead once the process that started it is.
+    """
+
+    controller: str = OWN
+    speaker: str = OWN
+    controller_args: tuple[str, ...] = ("--webhook-mode=disabled",)
+    speaker_args: tuple[str, ...] = ()
+    controller_host: str = "cp"
+    env: Mapping[str, str] = field(default_factory=dict)
+    namespace: str = "metallb"
+    limited_rights: bool = True
+    crds: str = str(CRDS)
+    proxy_mode: str = "nftables"
+    node_lifecycle: bool = False
+    apiserver_args: tuple[str, ...] = ()
+    node_labels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    owned: bool = True
+
+
+class LightLab(Lab):
+    """A running light lab."""
+
+    def __init__(self, site: Site) -> None:
+        super().__init__(site)
+        self._options = _options(site)
+        self.pods = Pods(site, self.api)
+        self._programs = Programs(site, self.api, self.pods, _program_options(self._options))
+
+    @classmethod
+    def start(cls, name: str, nodes: int, options: LightOptions) -> LightLab:
+        """Bring a light lab up; whatever goes wrong, nothing of it stays."""
+        if options.proxy_mode not in (*kubeproxy.MODES, "none"):
+            raise LabError(f"proxy mode {options.proxy_mode!r}: choose {', '.join(kubeproxy.MODES)}")
+        binaries.kube_dir()
+        settings = Settings(name, "light", nodes, options=asdict(options))
+        site = Site.create(settings, owned=options.owned)
+        try:
+            with progress.step(f"light lab {name} with {nodes} nodes"):
+                lab = cls._bring_up(site, options)
+            site.mark_up()
+        except BaseException:
+            progress.say(f"light lab {name}: clearing away after a failed start")
+            clear(name)
+            raise
+        return lab
+
+    @classmethod
+    def _bring_up(cls, site: Site, options: LightOptions) -> LightLab:
+        topology.build(site.plan)
+        isolation.check(site.plan)
+        controlplane.prepare(site)
+        control = controlplane.Options(
+            node_lifecycle=options.node_lifecycle, apiserver_args=options.apiserver_args
+        )
+        controlplane.start_server(site, control)
+        api = controlplane.wait_ready(site)
+        progress.say(f"light lab {site.name}: API server is ready")
+        controlplane.start_managers(site, control)
+        create_crds(api, Path(options.crds))
+        register_nodes(site, api, options)
+        kubeproxy.bind_role(api)
+        if options.proxy_mode != "none":
+            for node in site.plan.nodes:
+                kubeproxy.start(site, node.name, options.proxy_mode)
+        lab = cls(site)
+        lab.start_programs()
+        return lab
+
+    def start_programs(self) -> None:
+        """Start the pair under test, as far as it was named."""
+        self._programs.prepare()
+        if self._options.controller:
+            self._programs.start_controller()
+        if self._options.speaker:
+            for node in self.site.plan.nodes:
+                self._programs.start_speaker(node.name)
+
+    @property
+    def controller(self) -> Process:
+        """The controller's process."""
+        return self.process("controller")
+
+    def speaker(self, node: str) -> Process:
+        """A node's speaker process."""
+        return self.process(f"speaker-{node}")
+
+    def web(
+        self,
+        name: str,
+        node: str,
+        *,
+        labels: Mapping[str, str] | None = None,
+        namespace: str = "default",
+        port: int = 8080,
+    ) -> Placed:
+        """Run a web and echo server as a pod on a node; its label is ``app: web`` unless told."""
+        plan = self.site.plan.node(node)
+        chosen = labels or {"app": "web"}
+        return self.pods.web(name, plan, labels=chosen, namespace=namespace, port=port)
+
+
+def create_crds(api: ApiClient, folder: Path) -> None:
+    """Create every CustomResourceDefinition found in a folder's YAML files."""
+    if not folder.is_dir():
+        raise LabError(f"{folder} is no folder; give one with the CRDs' YAML files")
+    for file in sorted(folder.glob("*.yaml")):
+        for document in load_yaml(file.read_text()):
+            if document.get("kind") == "CustomResourceDefinition":
+                apply(api, document, "")
+
+
+def register_nodes(site: Site, api: ApiClient, options: LightOptions) -> None:
+    """Create a Ready Node object for each node, and keep it alive when nodes are judged."""
+    for node in site.plan.nodes:
+        api.create("/api/v1/nodes", objects.node(node, options.node_labels.get(node.name)))
+        status = objects.node_status(node, rfc3339(), versions.KUBERNETES)
+        api.merge(f"/api/v1/nodes/{node.name}/status", status)
+        if options.node_lifecycle:
+            words = [node.name, site.plan.control_plane.ipv4, str(controlplane.pki_dir(site))]
+            argv = binaries.helper_argv("lab.leases", *words)
+            site.start(f"lease-{node.name}", node.name, argv, env=binaries.helper_env())
+
+
+def _options(site: Site) -> LightOptions:
+    known: dict[str, Any] = dict(site.settings.options)
+    for key in ("controller_args", "speaker_args", "apiserver_args"):
+        known[key] = tuple(known.get(key, ()))
+    return LightOptions(**known)
+
+
+def _program_options(options: LightOptions) -> ProgramOptions:
+    return ProgramOptions(
+        controller=_program(options.controller, "mercurylb-controller"),
+        speaker=_program(options.speaker, "mercurylb-speaker"),
+        namespace=options.namespace,
+        controller_host=options.controller_host,
+        controller_args=options.controller_args,
+        speaker_args=options.speaker_args,
+        env=options.env,
+        limited_rights=options.limited_rights,
+    )
+
+
+def _program(given: str, own: str) -> str:
+    return binaries.own(own) if given == OWN else given

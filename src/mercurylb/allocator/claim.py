@@ -1,0 +1,111 @@
+"""What a service brings to the book, and what it takes away."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from itertools import islice
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from mercurylb.values.address import IPV4, IPV6, Address, Family, quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+Port = tuple[str, int]
+"""Protocol and number, as clients see them."""
+
+ShareKey = tuple[str, str]
+"""Sharing key and backend key: services share an address only if both are equal."""
+
+
+_SHOWN_MAX: Final = 8
+
+
+class ServiceFamily(StrEnum):
+    """The families of a service's cluster IPs."""
+
+    IPV4 = "ipv4"
+    IPV6 = "ipv6"
+    DUAL = "dual"
+
+    @property
+    def families(self) -> tuple[Family, ...]:
+        """Give the families, IPv4 first."""
+        match self:
+            case ServiceFamily.IPV4:
+                return (IPV4,)
+            case ServiceFamily.IPV6:
+                return (IPV6,)
+            case ServiceFamily.DUAL:
+                return (IPV4, IPV6)
+
+
+class Stacking(StrEnum):
+    """How many families a service wants, as `ipFamilyPolicy` says."""
+
+    SINGLE = "SingleStack"
+    PREFER_DUAL = "PreferDualStack"
+    REQUIRE_DUAL = "RequireDualStack"
+
+
+class Claim(msgspec.Struct, frozen=True, gc=False):
+    """Who asks, with everything the rules look at."""
+
+    service: str
+    """`namespace/name`."""
+    namespace: str
+    family: ServiceFamily
+    labels: Mapping[str, str] = msgspec.field(default_factory=dict)
+    ports: frozenset[Port] = frozenset()
+    share_key: ShareKey = ("", "")
+    """An empty sharing key means no sharing."""
+    stacking: Stacking = Stacking.SINGLE
+    primary: Family = IPV4
+    """The family to prefer when only one of the two can be had."""
+
+
+class Allocation(msgspec.Struct, frozen=True, gc=False):
+    """What a service holds."""
+
+    pool: str
+    addresses: tuple[Address, ...]
+    ports: frozenset[Port] = frozenset()
+    share_key: ShareKey = ("", "")
+
+
+class RefusalReason(StrEnum):
+    """Why a service gets no address, or not the one it asks for."""
+
+    NOT_IN_POOL = "notInPool"
+    POOL_INCOMPATIBLE = "poolIncompatible"
+    TOO_MANY = "tooManyAddresses"
+    SAME_FAMILY = "sameFamily"
+    SHARING_CONFLICT = "sharingConflict"
+    PORT_CONFLICT = "portConflict"
+    WRONG_FAMILY = "wrongFamily"
+    UNKNOWN_POOL = "unknownPool"
+    EXHAUSTED = "exhausted"
+    INVALID_REQUEST = "invalidRequest"
+    POOL_MISMATCH = "poolMismatch"
+
+
+class Refusal(msgspec.Struct, frozen=True, gc=False):
+    """An expected failure."""
+
+    reason: RefusalReason
+    message: str
+
+
+def bracketed(texts: Iterable[object]) -> str:
+    """Give `["a" "b"]`, the way lists stand in messages; a long list is cut."""
+    shown = [quoted(str(text)) for text in islice(texts, _SHOWN_MAX + 1)]
+    if len(shown) > _SHOWN_MAX:
+        shown[-1] = "…"
+    return f"[{' '.join(shown)}]"
+
+
+def format_port(port: Port) -> str:
+    """Give `TCP/80`."""
+    return f"{port[0]}/{port[1]}"

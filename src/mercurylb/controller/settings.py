@@ -1,0 +1,69 @@
+"""The controller's command line and environment, parsed once (spec: controller §3)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from mercurylb.telemetry.daemon_flags import DAEMON_FLAGS
+from mercurylb.telemetry.flags import Flag, one_of, parse_into
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+WEBHOOK_MODES: Final = ("enabled", "disabled", "onlywebhook")
+
+FLAGS: Final = (
+    *DAEMON_FLAGS,
+    Flag(
+        "ml-secret-name",
+        "",
+        "name of the membership's secret, made when it is missing; none when empty",
+        env="METALLB_ML_SECRET_NAME",
+    ),
+    Flag(
+        "deployment", "", "name of the Deployment that owns that secret", env="METALLB_DEPLOYMENT"
+    ),
+    Flag("webhook-mode", "enabled", "which webhooks are served", check=one_of(*WEBHOOK_MODES)),
+    Flag("webhook-secret", "metallb-webhook-cert", "secret of the webhooks' certificate"),
+    Flag("webhook-http2", False, "taken for compatibility, ignored"),
+    Flag("disable-cert-rotation", False, "leave the webhooks' certificate alone"),
+    Flag(
+        "cert-dir",
+        "/tmp/k8s-webhook-server/serving-certs",  # noqa: S108 (the original's default)
+        "directory of the webhooks' certificate",
+    ),
+    Flag("cert-service-name", "metallb-webhook-service", "service of the webhooks"),
+)
+
+
+class ControllerSettings(msgspec.Struct, frozen=True):
+    """Everything a controller is told at its start."""
+
+    port: int
+    health_probe_port: int
+    namespace: str
+    pod_name: str
+    log_level: str
+    lb_class: str
+    pprof_bind_address: str
+    tls_min_version: str
+    tls_cipher_suites: str
+    tls_curve_preferences: str
+    metrics_cert_dir: str
+    ml_secret_name: str
+    deployment: str
+    webhook_mode: str
+
+
+def parse_settings(argv: Sequence[str], environ: Mapping[str, str]) -> ControllerSettings:
+    """Parse the command line; print help or the mistake and exit, as `flags.parse_into` does."""
+    return parse_into(
+        ControllerSettings,
+        FLAGS,
+        argv,
+        environ,
+        prog="mercurylb-controller",
+        description="Gives addresses to services of type LoadBalancer.",
+    )

@@ -1,0 +1,393 @@
+"""Which addresses a service is to have, and why (spec: controller §6).
+
+`plan_service` takes a service through the ordered steps by which MetalLB 0.16 converges, with these
+differences, none of which gives a service another address than it has or asks for:
+
+* What a service holds in the book comes before what its status says; the status counts when the
+  book holds nothing, that is after a start. A status that differs is late (a write is on its way)
+  or was changed by hand; either way nothing flaps.
+* Requested addresses that the service has already keep the order in which they stand.
+* A missing family is added only to services that are dual-stack themselves.
+* All services are looked at again when something was really given up: an address, a port on a
+  shared address, or a sharing key. A first allocation frees nothing, so it triggers nothing.
+* An entry that reads back with `ipMode: VIP` is what we wrote.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from mercurylb.allocator.choice import (
+    add_missing_family,
+    allocate_automatically,
+    allocate_from,
+    explain_pools,
+)
+from mercurylb.allocator.claim import (
+    Allocation,
+    Claim,
+    Refusal,
+    RefusalReason,
+    ServiceFamily,
+    Stacking,
+    bracketed,
+)
+from mercurylb.allocator.verdict import PoolReason, PoolVerdict
+from mercurylb.api.annotation import (
+    ALLOCATED_FROM_POOL,
+    DEPRECATED,
+    DEPRECATED_PREFIX,
+    read_annotation,
+)
+from mercurylb.api.service import LOAD_BALANCER
+from mercurylb.errors import ParseError
+from mercurylb.plan.claim import (
+    cluster_ips,
+    read_claim,
+    read_family,
+    read_ingress,
+    read_requested,
+    read_requested_pool,
+    read_stacking,
+)
+from mercurylb.plan.decision import EventNote, EventType, Outcome, ServiceDecision, StatusPatch
+from mercurylb.values.address import Address, parse_address, quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from mercurylb.allocator.book import Book
+    from mercurylb.api.service import Service
+
+MESSAGE_MAX: Final = 1024
+"""What the API takes as the message of an event, in characters."""
+
+_POOL_KEYS: Final = (ALLOCATED_FROM_POOL, DEPRECATED[ALLOCATED_FROM_POOL])
+_DUAL_COUNT: Final = 2
+
+
+def is_ours(service: Service, lb_class: str, *, is_held: bool = False) -> bool:
+    """Tell whether a service is for us to look at; `lb_class` is the flag, empty for none.
+
+    A service that stopped being a load balancer loses its class by that; it is still ours to clean
+    up if the book holds something for it (`is_held`) or it bears our annotation.
+    """
+    if service.wish.type == LOAD_BALANCER:
+        return (service.wish.load_balancer_class or "") == lb_class
+    if not lb_class or is_held:
+        return True
+    return read_annotation(service.metadata.annotations, ALLOCATED_FROM_POOL) is not None
+
+
+def plan_all(
+    services: Iterable[Service], *, book: Book, explain: bool = False
+) -> list[ServiceDecision]:
+    """Decide about all services, in the order in which they are entitled to their addresses.
+
+    Those with more addresses in their status come first, so that a restart adopts what is before
+    it gives away what is free; then the older, then by name.
+    """
+    return [
+        plan_service(service, book=book, explain=explain)
+        for service in sorted(services, key=_entitlement)
+    ]
+
+
+def _entitlement(service: Service) -> tuple[int, str, str, str]:
+    metadata = service.metadata
+    created = metadata.creation_timestamp or ""
+    return (-len(service.ingress), created, metadata.namespace, metadata.name)
+
+
+def plan_deleted(service: str, *, book: Book) -> bool:
+    """Release what a deleted service held; tells whether all services should be looked at again."""
+    return book.release(service) is not None
+
+
+def plan_service(service: Service, *, book: Book, explain: bool = False) -> ServiceDecision:
+    """Decide about one service and note the decision in the book.
+
+    With `explain` there is a verdict on every pool even for a service that keeps its addresses.
+    """
+    key = service.metadata.key
+    if not book.is_loaded:
+        return ServiceDecision(
+            service=key, outcome=Outcome.NOT_LOADED, pending_reason="no pools were read yet"
+        )
+    before = book.holding(key)
+    convergence = _Convergence(service, book)
+    outcome = convergence.run()
+    after = book.holding(key)
+    is_undecidable = outcome is Outcome.HELD and convergence.claim is None
+    patch = None if is_undecidable else _status_patch(service, after)
+    events = convergence.events
+    if patch is not None:
+        events += _deprecation_events(service)
+    verdicts = convergence.verdicts
+    if explain and convergence.claim is not None and after is not None:
+        verdicts = explain_pools(book, convergence.claim, after)
+    return ServiceDecision(
+        service=key,
+        outcome=outcome,
+        addresses=read_ingress(service) if is_undecidable else _texts(after),
+        pool=after.pool if after else "",
+        events=tuple(events),
+        verdicts=verdicts,
+        pending_reason=convergence.pending_reason,
+        reprocess_all=before is not None and _gave_up(before, after),
+        patch=patch,
+    )
+
+
+def _texts(holding: Allocation | None) -> tuple[str, ...]:
+    return tuple(map(str, holding.addresses)) if holding else ()
+
+
+def _gave_up(before: Allocation, after: Allocation | None) -> bool:
+    """Tell whether somebody else could use what a service no longer has."""
+    if after is None or before.share_key != after.share_key:
+        return True
+    return not (set(before.addresses) <= set(after.addresses) and before.ports <= after.ports)
+
+
+class _Convergence:
+    """One service on its way through the steps.
+
+    Each step returns an outcome to stop with, or None to go on.
+    """
+
+    def __init__(self, service: Service, book: Book) -> None:
+        self.service = service
+        self.key = service.metadata.key
+        self.book = book
+        self.events: list[EventNote] = []
+        self.verdicts: tuple[PoolVerdict, ...] = ()
+        self.pending_reason = ""
+        self.claim: Claim | None = None
+
+    def run(self) -> Outcome:
+        """Go through all steps."""
+        refused = self._refuse_at_once()
+        if refused is not None:
+            self.book.release(self.key)
+            return refused
+        spec = self.service.wish
+        held = self.book.holding(self.key)
+        current = _texts(held) if held else read_ingress(self.service)
+        cluster = cluster_ips(spec)
+        try:
+            claim = self.claim = read_claim(self.service, read_family(cluster))
+        except ParseError as error:
+            return self._fail_without_family(str(error), has_addresses=bool(current))
+        if current and not self._fits_family(current, claim):
+            current = ()
+        if current:
+            addresses = tuple(parse_address(text) for text in current)
+            held_outcome = self._keep(claim, addresses)
+            if held_outcome is not None:
+                return held_outcome
+        else:
+            self.book.release(self.key)
+        return self._complete(claim)
+
+    def _refuse_at_once(self) -> Outcome | None:
+        """Say what can be said without looking at addresses (steps 1 to 5)."""
+        spec = self.service.wish
+        if spec.type != LOAD_BALANCER:
+            return Outcome.NOT_WANTED
+        if not self.book.usages:
+            return self._pend("no IPAddressPool is configured")
+        cluster = cluster_ips(spec)
+        if not cluster:
+            return self._pend("the service has no cluster IP yet")
+        if read_stacking(spec) is Stacking.REQUIRE_DUAL and len(cluster) < _DUAL_COUNT:
+            message = (
+                "Service requires dual stack but not enough clusterips"
+                f" [{' '.join(spec.cluster_ips or ())}]"
+            )
+            self._note(EventType.WARNING, "not enough clusterips", message)
+            return self._pend(message)
+        return None
+
+    def _fail_without_family(self, cause: str, *, has_addresses: bool) -> Outcome:
+        """Stop: nothing can be decided without the service's own family (step 6)."""
+        spec = self.service.wish
+        if has_addresses:
+            message = (
+                f"Failed to retrieve ClusterIPs IPFamily for {bracketed(spec.cluster_ips or ())}"
+                f" {spec.cluster_ip}: {cause}"
+            )
+            self._note(EventType.WARNING, "noclusterIPsIPFamily", message)
+            self.pending_reason = message
+            return Outcome.HELD
+        self.book.release(self.key)
+        return self._fail_allocation(Refusal(RefusalReason.WRONG_FAMILY, cause))
+
+    def _fits_family(self, current: tuple[str, ...], claim: Claim) -> bool:
+        """Tell whether the family of the current addresses suits the service (step 6)."""
+        try:
+            family = read_family(current)
+        except ParseError as error:
+            message = f"Failed to retrieve LBIPs IPFamily for {bracketed(current)}: {error}"
+            self._note(EventType.WARNING, "nolbIPsIPFamily", message)
+            return False
+        prefers_dual = claim.stacking is Stacking.PREFER_DUAL
+        return family is claim.family or (claim.family is ServiceFamily.DUAL and prefers_dual)
+
+    def _keep(self, claim: Claim, addresses: tuple[Address, ...]) -> Outcome | None:
+        """Keep the current addresses if the rules and the wishes still allow it (step 7)."""
+        result = self.book.assign(claim, addresses)
+        if isinstance(result, Refusal):
+            message = (
+                f"current IP for {quoted(self.key)} not allowed by config, will attempt for new IP"
+                f" assignment: {result.message}"
+            )
+            self._note(EventType.NORMAL, "ClearAssignment", message)
+            self.book.release(self.key)
+            return None
+        wanted_pool = read_requested_pool(self.service)
+        if wanted_pool and wanted_pool != result.pool:
+            self.book.release(self.key)
+            return None
+        requested = read_requested(self.service)
+        if isinstance(requested, Refusal):
+            message = f"invalid requested loadbalancer IPs: {requested.message}"
+            self._note(EventType.WARNING, "LoadBalancerFailed", message)
+            self.pending_reason = message
+            return Outcome.HELD
+        if requested and set(requested) != set(addresses):
+            self.book.release(self.key)
+        return None
+
+    def _complete(self, claim: Claim) -> Outcome:
+        """Add a family that is missing, or allocate (steps 8 to 10)."""
+        held = self.book.holding(self.key)
+        if held is None:
+            return self._allocate(claim)
+        self.verdicts = (PoolVerdict(held.pool, PoolReason.KEPT),)
+        wants_other = (
+            len(held.addresses) == 1
+            and claim.stacking is Stacking.PREFER_DUAL
+            and claim.family is ServiceFamily.DUAL
+        )
+        if not wants_other:
+            return Outcome.KEPT
+        extended = add_missing_family(self.book, claim)
+        if isinstance(extended, Refusal):
+            message = f"cannot assign additional IP in PreferDualStack: {extended.message}"
+            self._note(EventType.NORMAL, "AdditionalAssignFailed", message)
+            return Outcome.KEPT
+        message = f"Assigned additional IP {quoted(str(extended.addresses[1]))}"
+        self._note(EventType.NORMAL, "IPAllocated", message)
+        return Outcome.ASSIGNED
+
+    def _allocate(self, claim: Claim) -> Outcome:
+        result = self._find_addresses(claim)
+        if isinstance(result, Refusal):
+            return self._fail_allocation(result)
+        message = f"Assigned IP {bracketed(result.addresses)}"
+        self._note(EventType.NORMAL, "IPAllocated", message)
+        return Outcome.ASSIGNED
+
+    def _find_addresses(self, claim: Claim) -> Allocation | Refusal:
+        requested = read_requested(self.service)
+        if isinstance(requested, Refusal):
+            return requested
+        pool = read_requested_pool(self.service)
+        if not requested and not pool:
+            result, self.verdicts = allocate_automatically(self.book, claim)
+            return result
+        if requested:
+            result = self._take_requested(claim, requested, pool)
+        else:
+            result = allocate_from(self.book, claim, pool)
+        self.verdicts = self._request_verdicts(result, requested, pool)
+        return result
+
+    def _take_requested(
+        self, claim: Claim, requested: tuple[Address, ...], pool: str
+    ) -> Allocation | Refusal:
+        texts = bracketed(requested)
+        if read_family([str(address) for address in requested]) is not claim.family:
+            message = (
+                f"requested loadBalancer IP(s) {texts} does not match the ipFamily of the service"
+            )
+            return Refusal(RefusalReason.WRONG_FAMILY, message)
+        result = self.book.assign(claim, requested)
+        if isinstance(result, Allocation) and pool and result.pool != pool:
+            self.book.release(self.key)
+            message = (
+                f"requested loadBalancer IP(s) {texts} is not compatible with requested address"
+                f" pool {pool}"
+            )
+            return Refusal(RefusalReason.POOL_MISMATCH, message)
+        return result
+
+    def _request_verdicts(
+        self, result: Allocation | Refusal, requested: tuple[Address, ...], pool: str
+    ) -> tuple[PoolVerdict, ...]:
+        if isinstance(result, Allocation):
+            return (PoolVerdict(result.pool, PoolReason.CHOSEN, "the service asks for it"),)
+        verdicts = []
+        for name, usage in self.book.usages.items():
+            if any(usage.pool.contains(address) for address in requested) or name == pool:
+                verdicts.append(PoolVerdict(name, PoolReason.REQUEST_REFUSED, result.message))
+            else:
+                detail = "the service asks for another pool or address"
+                verdicts.append(PoolVerdict(name, PoolReason.NOT_REQUESTED, detail))
+        return tuple(verdicts)
+
+    def _fail_allocation(self, refusal: Refusal) -> Outcome:
+        message = f"Failed to allocate IP for {quoted(self.key)}: {refusal.message}"
+        self._note(EventType.WARNING, "AllocationFailed", message)
+        return self._pend(refusal.message)
+
+    def _pend(self, reason: str) -> Outcome:
+        self.pending_reason = reason
+        return Outcome.PENDING
+
+    def _note(self, event_type: EventType, reason: str, message: str) -> None:
+        if len(message) > MESSAGE_MAX:
+            message = f"{message[: MESSAGE_MAX - 1]}…"
+        self.events.append(EventNote(event_type, reason, message))
+
+
+def _status_patch(service: Service, holding: Allocation | None) -> StatusPatch | None:
+    addresses = _texts(holding)
+    annotations = _annotation_changes(service, holding)
+    is_same = len(service.ingress) == len(addresses) and all(
+        entry.ip == address and not entry.hostname and entry.ip_mode in (None, "VIP")
+        for entry, address in zip(service.ingress, addresses, strict=True)
+    )
+    if is_same and not annotations:
+        return None
+    metadata = service.metadata
+    body: dict[str, object] = {"metadata": {"resourceVersion": metadata.resource_version}}
+    if annotations:
+        body["metadata"] = {
+            "resourceVersion": metadata.resource_version,
+            "annotations": annotations,
+        }
+    if not is_same:
+        ingress = [{"ip": address} for address in addresses] or None
+        body["status"] = {"loadBalancer": {"ingress": ingress}}
+    return StatusPatch(metadata.namespace, metadata.name, msgspec.json.encode(body))
+
+
+def _annotation_changes(service: Service, holding: Allocation | None) -> dict[str, str | None]:
+    """Give what to set and, as None, what to remove."""
+    present = service.metadata.annotations or {}
+    wanted = {ALLOCATED_FROM_POOL: holding.pool} if holding else {}
+    return {key: wanted.get(key) for key in _POOL_KEYS if present.get(key) != wanted.get(key)}
+
+
+def _deprecation_events(service: Service) -> list[EventNote]:
+    return [
+        EventNote(
+            EventType.WARNING, "deprecatedAnnotation", f"Service uses deprecated annotation {key}"
+        )
+        for key in sorted(service.metadata.annotations or ())
+        if key.startswith(DEPRECATED_PREFIX)
+    ]

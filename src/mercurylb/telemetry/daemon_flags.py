@@ -1,0 +1,31 @@
+"""The flags that controller and speaker have in common, as MetalLB 0.16 has them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from mercurylb.telemetry.flags import Flag, is_port, one_of
+from mercurylb.telemetry.logs import LEVELS
+
+DAEMON_FLAGS: Final = (
+    Flag("port", 9120, "HTTPS port of /metrics; 0 switches it off", check=is_port),
+    Flag("health-probe-port", 17472, "HTTP port of /healthz and /readyz", check=is_port),
+    Flag(
+        "namespace",
+        "",
+        "namespace of the configuration; the service account's own when empty",
+        env="METALLB_NAMESPACE",
+    ),
+    Flag("pod-name", "", "name of this program's own pod", env="METALLB_POD_NAME"),
+    Flag("log-level", "info", "how much is logged", check=one_of(*LEVELS)),
+    Flag("lb-class", "", "only services of this loadBalancerClass are looked after"),
+    Flag("pprof-bind-address", "", "taken for compatibility; there is no Go profile to serve"),
+    Flag("tls-min-version", "", "lowest TLS version served: VersionTLS12 or VersionTLS13"),
+    Flag("tls-cipher-suites", "", "comma list of Go's cipher suite names, for TLS 1.2"),
+    Flag("tls-curve-preferences", "", "comma list of numeric key-exchange groups"),
+    Flag(
+        "metrics-cert-dir",
+        "",
+        "directory with tls.crt and tls.key for /metrics; self-signed when empty",
+    ),
+)

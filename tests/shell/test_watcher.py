@@ -1,0 +1,213 @@
+"""A store follows the API server through everything that breaks."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+from mercurylb.kube.store import Store, Wakeup
+from mercurylb.kube.watch import Selection
+from mercurylb.kube.watcher import Watcher
+
+
+def make(kit: Any, client: Any, **options: Any) -> Watcher[Any]:
+    return Watcher(client, kit.things, Store(), random=kit.random, **options)
+
+
+async def test_lists_then_follows(kit: Any, background: Any, until: Any) -> None:
+    """What exists is listed, what changes is followed, what is deleted goes."""
+    await kit.api.put("a", size=1)
+    async with kit.client() as client:
+        watcher = make(kit, client)
+        async with background(watcher.run()):
+            await watcher.store.wait_synced()
+            assert watcher.store.take_dirty() == ("default/a",)
+            await kit.api.put("b", size=2)
+            await kit.api.put("a", size=3)
+            await until(lambda: "default/b" in watcher.store)
+            await until(lambda: watcher.store.get("default/a").spec.size == 3)
+            await kit.api.remove("b")
+            await until(lambda: "default/b" not in watcher.store)
+            assert set(watcher.store.take_dirty()) == {"default/a", "default/b"}
+
+
+async def test_pages(kit: Any, background: Any) -> None:
+    """A list longer than a page arrives whole, in one swap."""
+    for index in range(1203):
+        await kit.api.put(f"n{index}")
+    async with kit.client() as client:
+        watcher = make(kit, client)
+        async with background(watcher.run()):
+            await watcher.store.wait_synced()
+    assert len(watcher.store) == 1203
+    lists = [r for r in kit.api.requests if "watch" not in r.query]
+    assert [r.query.get("continue") for r in lists] == [None, "500", "1000"]
+
+
+async def test_resumes_after_a_break_without_a_list(kit: Any, background: Any, until: Any) -> None:
+    """A broken connection goes on from the last version: no list, nothing lost."""
+    async with kit.client() as client:
+        watcher = make(kit, client)
+        async with background(watcher.run()):
+            await until(lambda: kit.api.watches)
+            kit.api.break_watches()
+            await kit.api.put("a")
+            await until(lambda: "default/a" in watcher.store)
+    assert watcher.counts.relists == 1
+
+
+async def test_expired_watch_lists_again(kit: Any, background: Any, until: Any) -> None:
+    """After 410 a fresh list shows what vanished meanwhile, and only changes are dirty."""
+    await kit.api.put("kept")
+    await kit.api.put("gone")
+    async with kit.client() as client:
+        watcher = make(kit, client)
+        async with background(watcher.run()):
+            await until(lambda: kit.api.watches)
+            watcher.store.take_dirty()
+            port = kit.api.port
+            await kit.api.stop()
+            await kit.api.remove("gone")
+            await kit.api.put("new")
+            kit.api.compact()
+            assert kit.api.port == port
+            await kit.api.start()
+            await until(lambda: watcher.counts.relists == 2)
+    assert set(watcher.store.objects) == {"default/kept", "default/new"}
+    assert set(watcher.store.take_dirty()) == {"default/gone", "default/new"}
+
+
+async def test_server_that_returns_is_noticed_soon(kit: Any, background: Any, until: Any) -> None:
+    """However long the API server was away, the store follows within two seconds of its return."""
+    async with kit.client() as client:
+        watcher = make(kit, client)
+        async with background(watcher.run()):
+            await until(lambda: kit.api.watches)
+            await kit.api.stop()
+            await until(lambda: watcher.counts.failures > 8, within_s=20)
+            await kit.api.put("late")
+            await kit.api.start()
+            await until(lambda: "default/late" in watcher.store, within_s=2.0)
+
+
+async def test_two_megabyte_object(kit: Any, background: Any, until: Any) -> None:
+    """A line of more than two megabytes is an object like any other."""
+    async with kit.client() as client:
+        watcher = make(kit, client)
+        async with background(watcher.run()):
+            await until(lambda: kit.api.watches)
+            await kit.api.put("big", note="x" * 2_200_000)
+            await until(lambda: "default/big" in watcher.store)
+    assert len(watcher.store.get("default/big").spec.note) == 2_200_000
+    assert watcher.counts.relists == 1
+
+
+async def test_endless_line_is_bounded(kit: Any, background: Any, until: Any) -> None:
+    """A line beyond the bound is counted, the list is read anew, and the watch goes on."""
+    async with kit.client() as client:
+        watcher = make(kit, client, line_bytes_max=10_000)
+        async with background(watcher.run()):
+            await until(lambda: kit.api.watches)
+            await kit.api.send_raw(b"x" * 20_000)
+            await until(lambda: watcher.counts.relists == 2)
+            await kit.api.put("a")
+            await until(lambda: "default/a" in watcher.store)
+    assert watcher.counts.failures == 1
+
+
+async def test_unreadable_object_harms_nobody_else(kit: Any, background: Any, until: Any) -> None:
+    """An object that does not fit keeps its last good copy and is named; the others go on."""
+    await kit.api.put("a", size=1)
+    async with kit.client() as client:
+        watcher = make(kit, client)
+        async with background(watcher.run()):
+            await until(lambda: kit.api.watches)
+            await kit.api.put("a", size="many")
+            await kit.api.put("b", size=2)
+            await until(lambda: "default/b" in watcher.store)
+            assert watcher.store.get("default/a").spec.size == 1
+            assert "size" in watcher.store.problems["default/a"]
+            kit.api.compact()
+            await kit.api.put("c")
+            kit.api.break_watches()
+            await kit.api.put("a", size=5)
+            await until(lambda: watcher.store.get("default/a").spec.size == 5)
+            assert watcher.store.problems == {}
+
+
+async def test_garbage_line_lists_again(kit: Any, background: Any, until: Any) -> None:
+    """A line that is no JSON makes the copy suspect: it is listed again."""
+    async with kit.client() as client:
+        watcher = make(kit, client)
+        async with background(watcher.run()):
+            await until(lambda: kit.api.watches)
+            await kit.api.send_raw(b'{"type": "ADDED", "obj\n')
+            await until(lambda: watcher.counts.relists == 2)
+
+
+async def test_silent_connection_is_dropped(kit: Any, background: Any, until: Any) -> None:
+    """A half-open watch, on which nothing comes any more, is opened anew."""
+    async with kit.client() as client:
+        watcher = make(kit, client, silence_max_s=0.1)
+        async with background(watcher.run()):
+            await until(lambda: sum("watch" in r.query for r in kit.api.requests) >= 3)
+    assert watcher.counts.relists == 1
+
+
+async def test_bookmarks_move_the_version(kit: Any, background: Any, until: Any) -> None:
+    """After a bookmark the watch resumes from there, so quiet kinds do not expire."""
+    async with kit.client() as client:
+        watcher = make(kit, client)
+        async with background(watcher.run()):
+            await until(lambda: kit.api.watches)
+            meta = {"resourceVersion": "1234", "name": ""}
+            mark = {"type": "BOOKMARK", "object": {"kind": "Thing", "metadata": meta}}
+            await kit.api.send_raw(json.dumps(mark).encode() + b"\n")
+            await until(lambda: watcher.counts.lines == 1)
+            kit.api.break_watches()
+            await until(lambda: kit.api.requests[-1].query.get("resourceVersion") == "1234")
+    assert kit.api.requests[-1].query["allowWatchBookmarks"] == "true"
+
+
+async def test_selection_reaches_the_server(kit: Any, background: Any, until: Any) -> None:
+    """Namespace and selectors restrict both list and watch."""
+    await kit.api.put("a", namespace="one")
+    await kit.api.put("b", namespace="two")
+    selection = Selection(namespace="two", labels="x=y", fields="metadata.name=b")
+    async with kit.client() as client:
+        watcher = make(kit, client, selection=selection)
+        async with background(watcher.run()):
+            await until(lambda: kit.api.watches)
+    assert set(watcher.store.objects) == {"two/b"}
+    for request in kit.api.requests:
+        assert request.path == "/apis/example.org/v1/namespaces/two/things"
+        assert request.query["labelSelector"] == "x=y"
+        assert request.query["fieldSelector"] == "metadata.name=b"
+
+
+async def test_denied_then_granted(kit: Any, background: Any) -> None:
+    """Rights that come late (a chart still being installed) are enough."""
+    for _ in range(3):
+        kit.api.fail_next("GET", 403)
+    async with kit.client() as client:
+        watcher = make(kit, client)
+        async with background(watcher.run()):
+            async with asyncio.timeout(5):
+                await watcher.store.wait_synced()
+
+
+async def test_one_bell_for_several_stores(kit: Any, background: Any) -> None:
+    """A program that shares one wakeup among stores wakes for any of them, once per batch."""
+    wakeup = Wakeup()
+    stores: list[Store[Any]] = [Store(wakeup), Store(wakeup)]
+    async with kit.client() as client:
+        watchers = [Watcher(client, kit.things, store, random=kit.random) for store in stores]
+        async with background(*(watcher.run() for watcher in watchers)):
+            for store in stores:
+                await store.wait_synced()
+            await wakeup.wait()
+            await kit.api.put("a")
+            async with asyncio.timeout(5):
+                while not all(len(store) for store in stores):
+                    await wakeup.wait()

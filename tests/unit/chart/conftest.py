@@ -1,0 +1,94 @@
+"""Fixtures that render the chart with the real Helm."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+import yaml
+
+from lab.build.helm import ensure_helm
+
+ROOT = Path(__file__).resolve().parents[3]
+CHART = ROOT / "charts" / "mercurylb"
+CRDS = ROOT / "config" / "crd"
+
+Object = dict[str, Any]
+
+
+class Rendered(dict[tuple[str, str], Object]):
+    """The objects of a release by kind and name."""
+
+    def pod(self, component: str, fullname: str = "metallb") -> Object:
+        """Return the pod template's specification of a component."""
+        kind = "Deployment" if component == "controller" else "DaemonSet"
+        spec: Object = self[kind, f"{fullname}-{component}"]["spec"]["template"]["spec"]
+        return spec
+
+    def container(self, component: str, fullname: str = "metallb") -> Object:
+        """Return the first container of a component."""
+        first: Object = self.pod(component, fullname)["containers"][0]
+        return first
+
+
+class Render(Protocol):
+    """Render the chart with values given as a mapping."""
+
+    def __call__(
+        self, values: Object | None = None, *, release: str = "metallb", crds: bool = False
+    ) -> Rendered:
+        """Return the objects, without the definitions unless asked for."""
+
+
+class HelmError(Exception):
+    """Helm refused; the message is what it said."""
+
+
+@pytest.fixture(scope="session")
+def helm() -> Path:
+    """Return the Helm program."""
+    return ensure_helm()
+
+
+@pytest.fixture
+def render(helm: Path, tmp_path: Path) -> Render:
+    """Return a function that renders the chart."""
+
+    def run(
+        values: Object | None = None, *, release: str = "metallb", crds: bool = False
+    ) -> Rendered:
+        path = tmp_path / "values.yaml"
+        path.write_text(yaml.safe_dump(values or {}))
+        argv = [str(helm), "template", release, str(CHART), "-n", "metallb", "-f", str(path)]
+        if not crds:
+            argv += ["--set", "crds.enabled=false"]
+        done = subprocess.run(argv, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise HelmError(done.stderr)
+        objects = [o for o in yaml.load_all(done.stdout, Loader=yaml.CSafeLoader) if o]
+        rendered = Rendered({(o["kind"], o["metadata"]["name"]): o for o in objects})
+        assert len(rendered) == len(objects)
+        return rendered
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def definitions() -> dict[str, Object]:
+    """Return the custom resource definitions by kind."""
+    loaded = [yaml.load(path.read_text(), Loader=yaml.CSafeLoader) for path in CRDS.glob("*.yaml")]
+    return {crd["spec"]["names"]["kind"]: crd for crd in loaded}
+
+
+@pytest.fixture(scope="session")
+def refusal() -> type[Exception]:
+    """Return the exception that `render` raises when Helm refuses."""
+    return HelmError
+
+
+@pytest.fixture(scope="session")
+def chart() -> Path:
+    """Return the folder of the chart."""
+    return CHART
