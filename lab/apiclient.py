@@ -10,14 +10,16 @@ import http.client
 import json
 import socket
 import ssl
-from collections.abc import Mapping
 from contextlib import nullcontext
 from http import HTTPStatus
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lab import netns
 from lab.errors import ApiError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
 
 
 class ApiClient:

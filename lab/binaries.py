@@ -12,7 +12,7 @@ from lab.errors import LabError
 
 @cache
 def kube_dir() -> Path:
-    """Return the folder with etcd, kube-apiserver, … , kubectl; build them when they are missing."""
+    """Return the folder with etcd, kube-apiserver, …, kubectl; build them when missing."""
     from lab.build.kube import ensure_kube  # noqa: PLC0415  (needed only here)
 
     return ensure_kube()

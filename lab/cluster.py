@@ -11,21 +11,22 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from lab import binaries, controlplane, netns, topology
-from lab.apiclient import ApiClient
 from lab.errors import LabError, WaitTimeout
 from lab.faults import Faults
 from lab.host import Host
 from lab.observe.watch import Observers
-from lab.process import Process
 from lab.site import Site, clear
 
 if TYPE_CHECKING:
+    from types import TracebackType
+
+    from lab.apiclient import ApiClient
     from lab.full import FullLab
     from lab.light import LightLab
+    from lab.process import Process
 
 T = TypeVar("T")
 
@@ -38,9 +39,7 @@ class Lab:
         plan = site.plan
         self.nodes = {node.name: Host(site, node.name, node.ipv4, node.ipv6) for node in plan.nodes}
         self.client = Host(site, "client", plan.client.ipv4, plan.client.ipv6)
-        self.control_plane = Host(
-            site, "cp", plan.control_plane.ipv4, plan.control_plane.ipv6
-        )
+        self.control_plane = Host(site, "cp", plan.control_plane.ipv4, plan.control_plane.ipv6)
         self.router = Host(site, "router", plan.router.ipv4, plan.router.ipv6)
         self.outside = Host(site, "outside", topology.WAN_CLIENT)
         self.faults = Faults(site)

@@ -1,23 +1,26 @@
 """The control plane: etcd, API server, controller-manager and scheduler on host ``cp``.
 
-Both profiles use it.  ``prepare`` makes keys and kubeconfig files, ``start_server`` brings etcd and
-the API server up, ``wait_ready`` waits for it, ``start_managers`` starts the other two.  In the full
-profile nodes may be started before the server is ready; kubelets retry.
+Both profiles use it.  ``prepare`` makes keys and kubeconfig files, ``start_server`` brings etcd
+and the API server up, ``wait_ready`` waits for it, ``start_managers`` starts the other two.  In the
+full profile nodes may be started before the server is ready; kubelets retry.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from lab import binaries, topology
 from lab.apiclient import ApiClient
 from lab.errors import ProcessError, WaitTimeout
 from lab.pki import Authority, write_kubeconfig
-from lab.site import Site
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from lab.site import Site
 
 API_PORT: Final = 6443
 NODE_LIFECYCLE: Final = "node-lifecycle-controller"

@@ -342,13 +342,30 @@ def _await(condition: Callable[[], bool], what: str, timeout_s: float = 15.0) ->
         time.sleep(0.1)
 
 
+def diagnose(console: Console) -> None:
+    """Print what a person would look at first when a step failed."""
+    console.title("A step failed; the state of the cluster")
+    for line in (
+        "kubectl get pods -A -o wide",
+        "kubectl get services -A",
+        "kubectl get events -A --sort-by .lastTimestamp | tail -n 25",
+        "kubectl -n metallb logs -l app.kubernetes.io/component=controller --tail 15",
+        "kubectl -n metallb logs -l app.kubernetes.io/component=speaker --prefix --tail 10",
+    ):
+        console.run(line, check=False)
+
+
 def main() -> int:
     """Bring a lab up, perform the walk-through, take it down; return the exit status."""
     begin = time.monotonic()
     try:
         with Lab.full(name=NAME, nodes=NODE_COUNT) as lab:
-            Demo(lab.site, lab.console(), chartrepo.URL).run()
-    except StepFailed as error:
+            try:
+                Demo(lab.site, lab.console(), chartrepo.URL).run()
+            except LabError:
+                diagnose(lab.console())
+                raise
+    except LabError as error:
         print(f"\ndemo: FAILED: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

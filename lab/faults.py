@@ -1,8 +1,8 @@
 """Faults as verbs: cables, lossy and blocked paths, partitions, foreign claims.
 
-Cables are cut at the bridge, so the host sees its carrier go.  Everything else is one nftables table
-in the LAN's namespace, rendered anew from the recorded faults at each change and loaded atomically.
-The kernel at hand has no netem; delay is a relay process between a host's cable and the bridge.
+Cables are cut at the bridge, so the host sees its carrier go.  Everything else is one nftables
+table in the LAN's namespace, rendered anew from the recorded faults at each change and loaded
+atomically.  The kernel at hand has no netem; delay is a relay process between a host's cable and the bridge.
 
 Faults are written to ``faults.json`` so that a command and a test see the same ones.
 """
@@ -13,15 +13,18 @@ import ipaddress
 import itertools
 import json
 import socket
-from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from lab import binaries, netns, topology
 from lab.errors import LabError
 from lab.observe import frames
-from lab.site import Site
 from lab.topology import HostPlan
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from lab.site import Site
 
 _SHARE_STEPS: Final = 10_000
 _FOREIGN_NUMBER: Final = 60

@@ -6,17 +6,20 @@ import http.client
 import json
 import socket
 import ssl
-import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from lab import netns
-from lab.process import Process
-from lab.site import Site
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from lab.process import Process
+    from lab.site import Site
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +37,7 @@ class HttpAnswer:
         return self.body.decode(errors="replace")
 
     def json(self) -> Any:  # noqa: ANN401  (JSON)
-        """The body as JSON."""
+        """Decode the body as JSON."""
         return json.loads(self.body)
 
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from lab import netns
 from lab.errors import LeakError
-from lab.topology import LAN4, LAN6, Plan
+from lab.topology import LAN4, LAN6, POD_CIDR4, POD_CIDR6, WAN, Plan
 
 _KINDS: Final = frozenset(
     {"veth", "bridge", "dummy", "ifb", "tun", "vrf", "vlan", "vxlan", "nlmon"}
@@ -21,8 +21,8 @@ _KINDS: Final = frozenset(
     | {"ip6_vti", "vti", "vti6", "ipvs"}
 )
 _INSIDE: Final = tuple(
-    ipaddress.ip_network(text) for text in (LAN4, LAN6, "203.0.113.0/24", "10.244.0.0/16")
-) + (ipaddress.ip_network("fd00:244::/56"),)
+    ipaddress.ip_network(text) for text in (LAN4, LAN6, WAN, POD_CIDR4, POD_CIDR6)
+)
 
 Row = Mapping[str, Any]
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from lab import binaries, topology
-from lab.apiclient import ApiClient
-from lab.process import Process
-from lab.site import Site
+
+if TYPE_CHECKING:
+    from lab.apiclient import ApiClient
+    from lab.process import Process
+    from lab.site import Site
 
 MODES: Final = ("nftables", "iptables")
 # The role a kube-proxy needs is one of the API server's own; only the binding is ours to make.

@@ -1,13 +1,13 @@
 """Keep one node alive in the API server's eyes, as its kubelet would.
 
 ``python -m lab.leases NODE SERVER_ADDRESS PKI_DIR`` runs on the node, renews the node's lease every
-two seconds over the node's own cable and sets the node Ready again after it was lost.  So a node that
-is cut off becomes NotReady, by the real controller, and comes back.
+two seconds over the node's own cable and sets the node Ready again after it was lost.  So a node
+that is cut off becomes NotReady, by the real controller, and comes back.
 """
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import sys
 import time
 from pathlib import Path
@@ -25,7 +25,7 @@ _LEASES: Final = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases
 
 def renew(api: ApiClient, node: str) -> None:
     """Renew the lease and, when the node was given up, report it Ready."""
-    now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    now = dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     body = objects.lease(node, now, _DURATION_S)
     api.create(_LEASES, body)
     api.merge(f"{_LEASES}/{node}", {"spec": body["spec"]})

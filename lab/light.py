@@ -1,16 +1,15 @@
 """The light profile: a real control plane and kube-proxies, no kubelets.
 
 The lab registers Node and Pod objects itself and runs programs as processes in the nodes' network
-namespaces.  Nodes stay Ready whatever happens to them, unless ``node_lifecycle`` is asked for: then a
-helper on each node renews its lease and the real controller judges it.
+namespaces.  Nodes stay Ready whatever happens to them, unless ``node_lifecycle`` is asked for: then
+a helper on each node renews its lease and the real controller judges it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from lab import (
     binaries,
@@ -23,14 +22,18 @@ from lab import (
     topology,
     versions,
 )
-from lab.apiclient import ApiClient
 from lab.cluster import Lab
 from lab.errors import LabError
 from lab.pods import Placed, Pods, rfc3339
-from lab.process import Process
 from lab.programs import Options as ProgramOptions
 from lab.programs import Programs, apply, load_yaml
 from lab.site import Settings, Site, clear
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from lab.apiclient import ApiClient
+    from lab.process import Process
 
 CRDS: Final = paths.REPOSITORY / "config" / "crd"
 OWN: Final = "own"
@@ -73,7 +76,9 @@ class LightLab(Lab):
     def start(cls, name: str, nodes: int, options: LightOptions) -> LightLab:
         """Bring a light lab up; whatever goes wrong, nothing of it stays."""
         if options.proxy_mode not in (*kubeproxy.MODES, "none"):
-            raise LabError(f"proxy mode {options.proxy_mode!r}: choose {', '.join(kubeproxy.MODES)}")
+            raise LabError(
+                f"proxy mode {options.proxy_mode!r}: choose {', '.join(kubeproxy.MODES)}"
+            )
         binaries.kube_dir()
         settings = Settings(name, "light", nodes, options=asdict(options))
         site = Site.create(settings, owned=options.owned)
@@ -124,7 +129,7 @@ class LightLab(Lab):
         return self.process("controller")
 
     def speaker(self, node: str) -> Process:
-        """A node's speaker process."""
+        """Return a node's speaker process."""
         return self.process(f"speaker-{node}")
 
     def web(

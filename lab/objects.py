@@ -5,11 +5,13 @@ Pure: no clock, no I/O; times are given by the caller as RFC 3339 text.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from lab.topology import NodePlan
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from lab.topology import NodePlan
 
 Json = dict[str, Any]
 

@@ -1,17 +1,15 @@
 """The lab's small but real PKI: one CA, server and client certificates with elliptic keys.
 
-Pods need a CA they can verify and nodes need identities the Node authorizer accepts, so nothing here
-is a shortcut that would hide an error of the programs under test.
+Pods need a CA they can verify and nodes need identities the Node authorizer accepts, so nothing
+here is a shortcut that would hide an error of the programs under test.
 """
 
 from __future__ import annotations
 
 import base64
-import datetime
+import datetime as dt
 import ipaddress
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import yaml
 from cryptography import x509
@@ -19,7 +17,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-_LIFETIME: Final = datetime.timedelta(days=365)
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+_LIFETIME: Final = dt.timedelta(days=365)
 
 
 class Authority:
@@ -117,14 +119,14 @@ def write_kubeconfig(file: Path, server: str, ca: Path, pair: tuple[Path, Path])
 def _template(
     subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey
 ) -> x509.CertificateBuilder:
-    now = datetime.datetime.now(datetime.UTC)
+    now = dt.datetime.now(dt.UTC)
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(issuer)
         .public_key(key)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(hours=1))
+        .not_valid_before(now - dt.timedelta(hours=1))
         .not_valid_after(now + _LIFETIME)
     )
 

@@ -1,24 +1,27 @@
 """Pods of the light profile: a real network namespace each, a process in it, a Pod object for it.
 
-A node's pods hang on a bridge ``cni0`` in the node, as the usual CNI plugin does it, with the node's
-pod networks.  The Pod object is Running and Ready as soon as its process is started; the real
+A node's pods hang on a bridge ``cni0`` in the node, as the usual CNI plugin does it, with the
+node's pod networks.  The Pod object is Running and Ready as soon as its process is started; the real
 endpoint-slice controller makes the rest of it.
 """
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import json
-from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
 from lab import binaries, netns, objects, topology
-from lab.apiclient import ApiClient
 from lab.errors import LabError
 from lab.objects import PodPlan
-from lab.site import Site
-from lab.topology import NodePlan
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from lab.apiclient import ApiClient
+    from lab.site import Site
+    from lab.topology import NodePlan
 
 BRIDGE: Final = "cni0"
 _FIRST_ADDRESS: Final = 2
@@ -38,7 +41,7 @@ class Placed:
 
 def rfc3339() -> str:
     """Return the present moment as Kubernetes writes it."""
-    return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 class Pods:
@@ -103,17 +106,16 @@ class Pods:
         labels: Mapping[str, str],
         namespace: str = "default",
         port: int = 8080,
-        port_names: Sequence[str] = ("http",),
     ) -> Placed:
         """Run the lab's web and echo server as a pod on a node."""
         placed = self.place(name, node)
         words = ["--port", str(port), "--name", name, "--node", node.name]
         argv = binaries.helper_argv("lab.serve", *words)
         self._site.start(f"pod-{name}", placed.host, argv, env=binaries.helper_env())
-        ports: list[dict[str, Any]] = []
-        for port_name in port_names:
-            ports.append({"name": port_name, "containerPort": port, "protocol": "TCP"})
-            ports.append({"name": f"{port_name}-udp", "containerPort": port, "protocol": "UDP"})
+        ports = [
+            {"name": "http", "containerPort": port, "protocol": "TCP"},
+            {"name": "echo", "containerPort": port, "protocol": "UDP"},
+        ]
         self.register(
             PodPlan(
                 name=name,

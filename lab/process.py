@@ -12,13 +12,15 @@ import json
 import os
 import select
 import signal
-from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from lab import netns
 from lab.errors import ProcessError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _KILL: Final = signal.SIGKILL
 _TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
@@ -77,9 +79,19 @@ def read_stat(pid: int) -> ProcStat | None:
     )
 
 
+def pss_bytes(pid: int) -> int:
+    """Return a process's proportional share of memory; 0 when it is gone."""
+    try:
+        text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    lines = (line.split() for line in text.splitlines() if line.startswith("Pss:"))
+    return next((int(words[1]) * 1024 for words in lines), 0)
+
+
 def all_stats() -> list[ProcStat]:
     """Read the figures of every process on the machine."""
-    pids = (int(entry) for entry in os.listdir("/proc") if entry.isdigit())
+    pids = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
     return [stat for pid in pids if (stat := read_stat(pid)) is not None]
 
 
@@ -204,6 +216,11 @@ class Process:
         """Stop and start."""
         self.stop()
         self.start()
+
+    def discard(self) -> None:
+        """Forget an ended process and its log."""
+        self._table.forget(self.name)
+        self.log_path.unlink(missing_ok=True)
 
     def _reap(self) -> None:
         """Collect the exit status when this driver is the parent, so that no zombie stays."""

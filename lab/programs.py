@@ -1,7 +1,7 @@
 """The pair under test in the light profile: a controller and one speaker per node, as processes.
 
-Any pair that takes MetalLB 0.16's flags and environment will do.  Each has its own identity with the
-rights our chart gives it (or the administrator's, when told), its own Pod object, and the files a
+Any pair that takes MetalLB 0.16's flags and environment will do.  Each has its own identity with
+the rights our chart gives it (or the administrator's, when told), its own Pod object, and the files a
 kubelet would mount.
 
 The controller runs on host ``cp`` unless told otherwise, so that cutting a node off never takes it
@@ -12,24 +12,27 @@ from __future__ import annotations
 
 import base64
 import secrets
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 
 from lab import controlplane, netns, paths
-from lab.apiclient import ApiClient
 from lab.errors import LabError
 from lab.objects import PodPlan
-from lab.pods import Pods
-from lab.process import Process
-from lab.site import Site
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from lab.apiclient import ApiClient
+    from lab.pods import Pods
+    from lab.process import Process
+    from lab.site import Site
 
 CHART: Final = paths.REPOSITORY / "charts" / "mercurylb"
 RELEASE: Final = "metallb"
-SECRET: Final = "metallb-memberlist"  # noqa: S105  (a name)
+SECRET: Final = "metallb-memberlist"
 DEPLOYMENT: Final = "metallb-controller"
 _RBAC_TEMPLATES: Final = ("service-accounts", "controller-rbac", "speaker-rbac")
 _SPEAKER_LABELS: Final = "app.kubernetes.io/name=metallb,app.kubernetes.io/component=speaker"
@@ -175,7 +178,9 @@ def apply(api: ApiClient, document: Mapping[str, Any], namespace: str) -> None:
     version = document["apiVersion"]
     base = f"/apis/{version}" if "/" in version else f"/api/{version}"
     scope = document["metadata"].get("namespace", namespace)
-    api.create(f"{base}/namespaces/{scope}/{plural}" if is_namespaced else f"{base}/{plural}", document)
+    api.create(
+        f"{base}/namespaces/{scope}/{plural}" if is_namespaced else f"{base}/{plural}", document
+    )
 
 
 _KINDS: Final[dict[str, tuple[str, bool]]] = {

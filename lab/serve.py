@@ -1,8 +1,8 @@
 """The web and echo server that stands in for an application in the light profile.
 
 ``python -m lab.serve --port 8080 --name POD --node NODE`` answers every HTTP request with a line of
-JSON that names the pod, its node and the client's address as the pod sees it, and every UDP datagram
-with its first word and the pod's name.  Both families, one port.
+JSON that names the pod, its node and the client's address as the pod sees it, and every UDP
+datagram with its first word and the pod's name.  Both families, one port.
 """
 
 from __future__ import annotations

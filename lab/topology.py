@@ -21,12 +21,14 @@ Invariants: pure values first (``Plan``), building second; several labs differ i
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from lab import netns
 from lab.errors import LabError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 LAN4: Final = "192.168.111.0/24"
 LAN6: Final = "fd00:111::/64"
@@ -41,6 +43,7 @@ CLUSTER_DNS4: Final = "10.96.0.10"
 ROUTER_NUMBER: Final = 1
 CLIENT_NUMBER: Final = 50
 CONTROL_PLANE_NUMBER: Final = 100
+WAN: Final = "203.0.113.0/24"
 WAN_ROUTER: Final = "203.0.113.1"
 WAN_CLIENT: Final = "203.0.113.10"
 FORWARDED_TO: Final = "192.168.111.11"

@@ -226,10 +226,12 @@ def _compile(interpreter_root: Path, root: Path, folder: Path) -> None:
         "LANG": "C.UTF-8",
     }
     argv = [*interpreter(interpreter_root), "-sP", "-m", "compileall", *options, str(root / folder)]
-    _run(argv, env=env)
-
-
-def _run(argv: Sequence[str], env: dict[str, str] | None = None) -> None:
     done = subprocess.run(argv, env=env, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise LabError(f"Python {PYTHON} of the image cannot compile /{folder}:\n{done.stdout}")
+
+
+def _run(argv: Sequence[str]) -> None:
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise CommandError(argv, done.returncode, done.stderr or done.stdout)

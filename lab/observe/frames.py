@@ -85,7 +85,7 @@ def unsolicited_na(mac: str, ip: str) -> bytes:
 
 
 def solicited_node_group(ip: str) -> str:
-    """Return the multicast group in which the owner of an address is asked for (RFC 4291 §2.7.1)."""
+    """Return the group in which the owner of an address is asked for (RFC 4291 §2.7.1)."""
     low = ipaddress.IPv6Address(ip).packed[-3:]
     prefix = ipaddress.IPv6Address("ff02::1:ff00:0").packed[:13]
     return str(ipaddress.IPv6Address(prefix + low))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -100,9 +101,7 @@ def probes(lines: Sequence[Line], *, quiet_s: float = 0.1) -> ProbeReport:
     return ProbeReport(
         tried=len(lines),
         succeeded=len(good),
-        gaps=tuple(
-            _gaps([line["end"] for line in good], [line["t"] for line in lines], quiet_s)
-        ),
+        gaps=tuple(_gaps([line["end"] for line in good], [line["t"] for line in lines], quiet_s)),
         latency_p50_ms=latencies[len(latencies) // 2] if latencies else 0.0,
         latency_max_ms=latencies[-1] if latencies else 0.0,
         by_pod=_count(line.get("who", "") for line in good),
@@ -130,7 +129,7 @@ def _gaps(successes: Sequence[float], tries: Sequence[float], quiet_s: float) ->
         return []
     ordered = sorted(successes)
     edges = [min(tries), *ordered]
-    found = [Gap(a, b) for a, b in zip(edges, edges[1:], strict=False) if b - a > quiet_s]
+    found = [Gap(a, b) for a, b in itertools.pairwise(edges) if b - a > quiet_s]
     last = max(tries)
     if last - edges[-1] > quiet_s:
         found.append(Gap(edges[-1], last, open=True))

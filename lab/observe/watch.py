@@ -5,14 +5,17 @@ from __future__ import annotations
 import itertools
 import json
 import os
-from collections.abc import Callable
-from types import TracebackType
-from typing import Any, Final, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar
 
 from lab import binaries
 from lab.observe import report
-from lab.process import Process
-from lab.site import Site
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+    from lab.process import Process
+    from lab.site import Site
 
 R = TypeVar("R")
 _COUNTER: Final = itertools.count(1)

@@ -259,6 +259,7 @@ def test_garbage_frames_harm_nothing(cluster: Cluster) -> None:
                 bad[chance.randrange(12, len(bad))] = chance.randrange(256)
             sock.send(bytes(bad))
         tagged = good[:12] + b"\x81\x00\x00\x05" + good[12:]
+        assert cluster.asker.who(V4) == {cluster.n1.mac}
         cluster.asker.drain()
         sock.send(tagged)
         assert cluster.asker.answers(V4, 0.1) == []

@@ -235,7 +235,7 @@ class Asker:
         self.sock.send(self.request(address, destination=destination))
 
     def answers(self, address: str, wait_s: float = 0.2) -> list[bytes]:
-        """Return the MAC addresses that claimed an address within a time."""
+        """Return the MAC addresses that answered us for an address within a time."""
         packed = ipaddress.ip_address(address).packed
         found = []
         ends_at = time.monotonic() + wait_s
@@ -245,7 +245,8 @@ class Asker:
             except BlockingIOError:
                 time.sleep(0.001)
                 continue
-            if packet.operation == arp.REPLY and packet.sender_ip == packed:
+            is_for_us = packet.destination == self.host.mac
+            if is_for_us and packet.operation == arp.REPLY and packet.sender_ip == packed:
                 found.append(packet.sender_mac)
         return found
 

@@ -92,7 +92,7 @@ class FakeApi:
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", self.port)
         await site.start()
-        self.port = site._server.sockets[0].getsockname()[1]
+        self.port = self._runner.addresses[0][1]
 
     async def stop(self) -> None:
         runner, self._runner = self._runner, None
@@ -132,9 +132,9 @@ class FakeApi:
 
     def break_watches(self) -> None:
         for response in self.watches:
-            transport = response._req.transport
-            if transport is not None:
-                transport.abort()
+            request = response._req
+            if request is not None and request.transport is not None:
+                request.transport.abort()
 
     async def send_raw(self, data: bytes) -> None:
         for response in self.watches:
@@ -152,7 +152,9 @@ class FakeApi:
         finally:
             self.in_flight -= 1
 
-    async def _decide(self, request: web.Request) -> web.StreamResponse:
+    async def _decide(  # noqa: PLR0911 (one answer per kind of request)
+        self, request: web.Request
+    ) -> web.StreamResponse:
         if self.token is not None and request.headers["Authorization"] != f"Bearer {self.token}":
             return _status(401, "Unauthorized")
         for index, (method, status, headers) in enumerate(self.failures):
@@ -251,7 +253,7 @@ class Kit:
 
 @pytest.fixture
 async def kit() -> AsyncIterator[Kit]:
-    """A running fake API server."""
+    """Start a fake API server."""
     api = FakeApi()
     await api.start()
     try:
@@ -279,7 +281,7 @@ def background() -> Any:
 
 async def _until(condition: Any, *, within_s: float = 5.0) -> None:
     async with asyncio.timeout(within_s):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 (what is awaited has no event of its own)
             await asyncio.sleep(0.005)
 
 

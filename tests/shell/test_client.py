@@ -91,7 +91,7 @@ async def test_nobody_there(kit: Any) -> None:
     """A server that is not there is unreachable, and the error says which request."""
     await kit.api.stop()
     async with kit.client() as client:
-        with pytest.raises(Unreachable, match="GET /apis/example.org/v1/things"):
+        with pytest.raises(Unreachable, match=r"GET /apis/example\.org/v1/things"):
             await client.list(kit.things)
 
 

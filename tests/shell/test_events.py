@@ -32,6 +32,7 @@ class Server:
 
 
 def make(server: Server) -> EventRecorder:
+    """Make a recorder whose clocks stand still."""
     return EventRecorder(
         server,
         component="metallb-controller",

@@ -12,6 +12,7 @@ from mercurylb.kube.watcher import Watcher
 
 
 def make(kit: Any, client: Any, **options: Any) -> Watcher[Any]:
+    """Make a watcher with a store of its own."""
     return Watcher(client, kit.things, Store(), random=kit.random, **options)
 
 

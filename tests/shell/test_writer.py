@@ -20,6 +20,7 @@ RESOURCE = Resource("", "v1", "services", "Service", Identified)
 
 
 def patch(name: str, body: bytes = b"{}") -> Operation:
+    """Make an operation on a service's status."""
     return Operation(Verb.MERGE, RESOURCE, name, "default", body, "status")
 
 
@@ -52,10 +53,12 @@ class Server:
 
 
 def make(server: Server, **options: Any) -> Writer:
+    """Make a writer for a server."""
     return Writer(server, random=random.Random(3), **options)
 
 
 def collector(outcomes: list[Outcome]) -> Callable[[Outcome], None]:
+    """Give a callback that keeps what it is told."""
     return outcomes.append
 
 
@@ -74,15 +77,14 @@ async def test_all_are_carried_out_within_the_bound(background: Any) -> None:
     assert writer.counts.done == 1000
 
 
-async def test_latest_of_a_key_wins(background: Any) -> None:
-    """Of many operations of a key the running one ends, the latest follows, the others never run."""
+async def test_latest_of_a_key_wins(background: Any, until: Any) -> None:
+    """The running operation of a key ends, the latest follows, those between never run."""
     server, outcomes = Server(), list[Outcome]()
     writer = make(server)
     server.gate.clear()
     async with background(writer.run()):
         writer.submit("a", patch("a", b"0"), collector(outcomes))
-        while not server.busy:
-            await asyncio.sleep(0)
+        await until(lambda: server.busy)
         for index in range(1, 5):
             writer.submit("a", patch("a", b"%d" % index), collector(outcomes))
         assert writer.is_busy("a")
@@ -163,15 +165,16 @@ async def test_owner_may_plan_again_in_the_outcome(background: Any) -> None:
     assert server.done == [("a", b"new")]
 
 
-async def test_a_new_operation_replaces_one_that_waits_for_its_retry(background: Any) -> None:
+async def test_a_new_operation_replaces_one_that_waits_for_its_retry(
+    background: Any, until: Any
+) -> None:
     """While the server is away only the newest wish of a key is kept."""
     server, outcomes = Server(), list[Outcome]()
     server.errors["a"] = [Unreachable("away")] * 3
     writer = make(server)
     async with background(writer.run()):
         writer.submit("a", patch("a", b"old"), collector(outcomes))
-        while writer.counts.retries == 0:
-            await asyncio.sleep(0)
+        await until(lambda: writer.counts.retries)
         writer.submit("a", patch("a", b"new"), collector(outcomes))
         await writer.idle()
     assert server.done == [("a", b"new")]
@@ -207,7 +210,7 @@ async def test_gives_up_when_told_to(background: Any) -> None:
 
 
 async def test_random_bursts(background: Any) -> None:
-    """Whatever is submitted, refused and discarded: each has one outcome, the last state is right."""
+    """Whatever is submitted, refused, discarded: each has one outcome, the last state holds."""
     chance = random.Random(11)
     server, outcomes = Server(), list[Outcome]()
     writer = make(server, in_flight_max=4)

@@ -68,8 +68,8 @@ def trouble(cluster: Cluster) -> None:
 def test_one_owner_after_any_trouble(seed: int) -> None:
     """Whatever happened, after a quiet while each service has exactly its best living node."""
     cluster = started(seed)
-    for _ in range(3):
-        for _ in range(4):
+    for _ in range(2):
+        for _ in range(5):
             trouble(cluster)
         quiet(cluster)
 

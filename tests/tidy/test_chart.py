@@ -118,9 +118,14 @@ def test_every_value_is_documented() -> None:
     missing = []
     for path in paths(values):
         shared = re.sub(r"^(controller|speaker)\.", "X.", path)
-        head, _, last = shared.rpartition(".")
-        known = [path, shared, f"{head}.*", f"`.{last}`", path.rpartition(".")[0]]
-        if not any(form in text for form in known):
+        forms = {path, shared}
+        for form in (path, shared):
+            parent, _, last = form.rpartition(".")
+            if "." in parent:
+                forms |= {parent, f"{parent}.*"}
+            if f"`{parent}." in text and f"`.{last}`" in text:
+                forms.add(f".{last}")
+        if not any(f"`{form}`" in text for form in forms):
             missing.append(path)
     assert missing == []
 

@@ -1,1 +1,1 @@
-
+"""The operator's command: asks the same decisions as the daemons, and explains them."""

@@ -147,24 +147,46 @@ def _compile_pinning(
 
 
 def _check_overlaps(blocks: list[_Block]) -> None:
-    """Note each block that shares addresses with an earlier declared one.
+    """Note each block that shares addresses with an earlier declared one, and with which.
 
-    Prefixes are nested or disjoint, so in ascending order each block's nearest enclosing one is on
-    top of a stack.
+    Prefixes are nested or disjoint, so in ascending order they are a walk through a tree: a block
+    overlaps what encloses it (the stack) and what it encloses (popped before it is).
     """
-    found: list[tuple[_Block, _Block]] = []
-    enclosing: list[_Block] = []
+    earliest: dict[int, _Block] = {}
+    path: list[_Nested] = []
     for block in sorted(blocks):
-        while enclosing and not enclosing[-1].prefix.overlaps(block.prefix):
-            enclosing.pop()
-        if enclosing:
-            first, second = sorted((enclosing[-1], block), key=lambda each: each.order)
-            found.append((first, second))
-        enclosing.append(block)
-    for first, second in sorted(found, key=lambda pair: (pair[1].order, pair[0].order)):
-        message = (
-            f"CIDR {quoted(str(second.prefix))} in pool {quoted(second.pool)} overlaps with already"
-            f" defined CIDR {quoted(str(first.prefix))}"
-        )
-        hint = f"the other is in pool {quoted(first.pool)}, {first.field}"
-        second.report.add(second.field, second.text, message, hint=hint)
+        while path and not path[-1].block.prefix.overlaps(block.prefix):
+            _close(path, earliest)
+        outer = path[-1].outer if path else block
+        path.append(_Nested(block, min(outer, block, key=_order), block))
+    while path:
+        _close(path, earliest)
+    for block in sorted(blocks, key=_order):
+        first = earliest[block.order]
+        if first is not block:
+            message = (
+                f"CIDR {quoted(str(block.prefix))} in pool {quoted(block.pool)} overlaps with"
+                f" already defined CIDR {quoted(str(first.prefix))}"
+            )
+            hint = f"the other is in pool {quoted(first.pool)}, {first.field}"
+            block.report.add(block.field, block.text, message, hint=hint)
+
+
+class _Nested(NamedTuple):
+    """A block on the path of the walk, with the earliest declared one around and inside it."""
+
+    block: _Block
+    outer: _Block
+    inner: _Block
+
+
+def _close(path: list[_Nested], earliest: dict[int, _Block]) -> None:
+    block, outer, inner = path.pop()
+    earliest[block.order] = min(outer, inner, key=_order)
+    if path:
+        parent = path[-1]
+        path[-1] = parent._replace(inner=min(parent.inner, inner, key=_order))
+
+
+def _order(block: _Block) -> int:
+    return block.order

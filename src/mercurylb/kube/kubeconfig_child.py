@@ -38,6 +38,7 @@ def resolve(path: str) -> dict[str, Any]:
     """Boil the current context of a file down to one server and one user."""
     # Imported here, and only in this process: see the top of the file.
     try:
+        import yaml  # noqa: PLC0415
         from lightkube.config.kubeconfig import KubeConfig  # noqa: PLC0415
         from lightkube.core.exceptions import ConfigError  # noqa: PLC0415
     except ImportError:
@@ -46,6 +47,11 @@ def resolve(path: str) -> dict[str, Any]:
         ) from None
     try:
         single = KubeConfig.from_file(_first_existing(path)).get()
+    except yaml.YAMLError as error:
+        # The library's own text quotes the file, which may hold a token.
+        mark = getattr(error, "problem_mark", None)
+        where = f" at line {mark.line + 1}" if mark else ""
+        raise _Unusable(f"not a usable kubeconfig: not YAML{where}") from error
     except (ConfigError, OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise _Unusable(f"not a usable kubeconfig: {type(error).__name__}: {error}") from error
     if single is None:
@@ -156,7 +162,7 @@ def main() -> int:
     try:
         print(json.dumps(resolve(sys.argv[1])))  # noqa: T201 (the pipe is this program's output)
     except _Unusable as error:
-        print(error, file=sys.stderr)  # noqa: T201
+        print(" ".join(str(error).split()), file=sys.stderr)  # noqa: T201
         return 1
     except (LookupError, ValueError) as error:
         print(f"not a usable kubeconfig: {type(error).__name__}", file=sys.stderr)  # noqa: T201

@@ -21,7 +21,9 @@ FLAGS: Final = (
         False,
         "announce from nodes labelled node.kubernetes.io/exclude-from-external-load-balancers too",
     ),
-    Flag("ml-bindaddr", "", "address of the membership; off when empty", env="METALLB_ML_BIND_ADDR"),
+    Flag(
+        "ml-bindaddr", "", "address of the membership; off when empty", env="METALLB_ML_BIND_ADDR"
+    ),
     Flag("ml-bindport", 7946, "port of the membership", env="METALLB_ML_BIND_PORT", check=is_port),
     Flag(
         "ml-labels",

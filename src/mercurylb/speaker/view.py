@@ -20,7 +20,7 @@ from mercurylb.errors import ParseError
 from mercurylb.plan.desired import DesiredState, Layer2Service, Member
 from mercurylb.plan.layer2 import Layer2Decision, plan_layer2
 from mercurylb.plan.service import is_ours
-from mercurylb.values.address import parse_address
+from mercurylb.values.address import Address, parse_address
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -98,6 +98,10 @@ class View:
             members=self._members,
             layer2=tuple(self._wanted[service] for service in sorted(self._wanted)),
         )
+
+    def service(self, key: str) -> Service | None:
+        """Give a service as it is known now."""
+        return self._stores.services.get(key)
 
     def step(self, announced: Iterable[str]) -> Step:
         """Take in what changed; `announced` are the services this node owns at the moment."""
@@ -259,7 +263,7 @@ def _essence(node: Node) -> tuple[object, ...]:
     return node.metadata.labels or {}, node.is_network_unavailable
 
 
-def _parsed(texts: Iterable[str]) -> list[object]:
+def _parsed(texts: Iterable[str]) -> list[Address]:
     try:
         return [parse_address(text) for text in texts]
     except ParseError:

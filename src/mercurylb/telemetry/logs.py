@@ -13,6 +13,7 @@ Keys whose name speaks of a secret are masked, whatever their value; bytes are n
 from __future__ import annotations
 
 import enum
+import io
 import logging
 import sys
 import time
@@ -61,6 +62,9 @@ def configure(
     _State.level = level
     _State.stream = stream
     _State.clock = clock
+    if stream is None and isinstance(sys.stdout, io.TextIOWrapper):
+        # A container's locale may be ASCII; a name that does not fit must not cost the line.
+        sys.stdout.reconfigure(errors="backslashreplace")
     root = logging.getLogger()
     root.handlers[:] = [_LibraryHandler(level=logging.WARNING)]
     root.setLevel(logging.WARNING)
@@ -144,8 +148,18 @@ def _encoded(line: dict[str, object]) -> str:
     try:
         return _ENCODER.encode(line).decode()
     except (TypeError, ValueError, RecursionError, msgspec.MsgspecError):
-        plain = {key: str(value) for key, value in line.items()}
-        return _ENCODER.encode(plain).decode(errors="replace")
+        plain = {_printable(key): _printable(value) for key, value in line.items()}
+        return _ENCODER.encode(plain).decode()
+
+
+def _printable(value: object) -> str:
+    """Give a text that any stream can take: lone surrogates stand escaped."""
+    try:
+        text = str(value)
+    except ValueError:
+        # A whole number of more than 4300 digits is one of the few things that have no text.
+        text = object.__repr__(value)
+    return text.encode(errors="backslashreplace").decode()
 
 
 def _as_text(value: object) -> object:

@@ -39,20 +39,24 @@ THINGS = Resource("example.org", "v1", "things", "Thing", Thing)
 
 
 def thing(name: str, version: int, size: object = 0) -> dict[str, Any]:
+    """Make an object as JSON has it."""
     meta = {"name": name, "namespace": "ns", "resourceVersion": str(version)}
     return {"metadata": meta, "size": size}
 
 
 def page(*items: dict[str, Any], version: str = "50", more: str = "") -> bytes:
+    """Make a page of a list."""
     meta = {"resourceVersion": version, "continue": more}
     return json.dumps({"metadata": meta, "items": items}).encode()
 
 
 def line(kind: str, item: object) -> bytes:
+    """Make a line of a watch."""
     return json.dumps({"type": kind, "object": item}).encode()
 
 
 def watching() -> Reflector[Thing]:
+    """Make a reflector that has listed one object and watches."""
     reflector = Reflector(THINGS)
     reflector.on_page(page(thing("a", 10)))
     reflector.on_opened()

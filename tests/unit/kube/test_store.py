@@ -21,10 +21,12 @@ class Thing(msgspec.Struct, frozen=True):
 
 
 def thing(name: str, version: int) -> Thing:
+    """Make an object."""
     return Thing(Meta(name, None, str(version)))
 
 
 def listed(*things: Thing, unreadable: tuple[Unreadable, ...] = ()) -> Restarted[Thing]:
+    """Make the output of a complete list."""
     return Restarted({item.metadata.name: item for item in things}, unreadable)
 
 
@@ -82,7 +84,7 @@ def test_repeated_line_is_no_work() -> None:
 
 
 def test_last_good_copy_stays_while_an_object_is_unreadable() -> None:
-    """A bad object is a problem with its name; its copy stays through a relist, until it is gone."""
+    """A bad object is a named problem; its copy stays through a relist, until it is gone."""
     store: Store[Thing] = Store()
     store.apply(listed(thing("a", 1)))
     store.take_dirty()

@@ -1,0 +1,227 @@
+"""The composition root of a speaker's brain: it watches, plans, and tells its announcer.
+
+It runs as a child of the announcer and may crash: a new one takes its place and the wire does not notice. So
+it keeps nothing that it could not learn again, and says every few seconds that it lives.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+from typing import TYPE_CHECKING
+
+from mercurylb import __version__
+from mercurylb.api.configuration_state import CONFIG_CONDITION, SPEAKER_NAME_PREFIX
+from mercurylb.kube.access import AccessReviewer
+from mercurylb.kube.client import KubeClient
+from mercurylb.kube.configuration_report import ConfigurationReporter
+from mercurylb.kube.credentials import load_credentials
+from mercurylb.kube.events import EventRecorder
+from mercurylb.kube.informers import Informers
+from mercurylb.kube.kinds import (
+    COMMUNITIES,
+    CONFIGURATION_STATES,
+    ENDPOINT_SLICES,
+    IP_ADDRESS_POOLS,
+    L2_ADVERTISEMENTS,
+    NAMESPACES,
+    NODES,
+    PODS,
+    SERVICE_L2_STATUSES,
+    SERVICES,
+)
+from mercurylb.kube.watch import Selection
+from mercurylb.kube.writer import Writer
+from mercurylb.net.channel import Channel
+from mercurylb.plan.desired import Observation, Renewal
+from mercurylb.speaker.l2_status import Author, owner_reference
+from mercurylb.speaker.metrics import SpeakerMetrics
+from mercurylb.speaker.reporter import Reporter
+from mercurylb.speaker.view import Identity, Stores, View
+from mercurylb.telemetry import logs as log
+from mercurylb.telemetry.daemon import (
+    Stopped,
+    run_until_stopped,
+    start_servers,
+    stop_on_signal,
+)
+from mercurylb.telemetry.flags import FlagError
+from mercurylb.telemetry.metrics import Registry, add_process_metrics
+
+if TYPE_CHECKING:
+    import socket
+
+    from mercurylb.api.configuration_state import ConfigurationState
+    from mercurylb.api.meta import OwnerReference
+    from mercurylb.api.service_l2_status import ServiceL2Status
+    from mercurylb.kube.store import Store
+    from mercurylb.speaker.settings import SpeakerSettings
+
+COMPONENT = "metallb-speaker"
+RENEWAL_INTERVAL_S = 5.0
+HEALTH_HOST = "127.0.0.1"
+"""The pod shares the node's network: only the node itself may ask."""
+
+
+def run(settings: SpeakerSettings, sock: socket.socket) -> int:
+    """Run until told to stop, or until the announcer is gone; return the exit code."""
+    log.configure(log.parse_level(settings.log_level) or log.Level.INFO)
+    return run_until_stopped(_run(settings, sock))
+
+
+async def _run(settings: SpeakerSettings, sock: socket.socket) -> None:
+    credentials = await load_credentials(os.environ)
+    namespace = settings.namespace or credentials.namespace()
+    if not namespace:
+        raise FlagError(
+            "the namespace of the configuration is not known: give --namespace or METALLB_NAMESPACE"
+        )
+    async with KubeClient(credentials, user_agent=f"mercurylb-speaker/{__version__}") as client:
+        owner = None
+        if settings.pod_name:
+            pod = await client.get(PODS, settings.pod_name, namespace=namespace)
+            owner = owner_reference(pod)
+        await _Brain(settings, client, sock, namespace=namespace, owner=owner).run()
+
+
+class _Brain:
+    """The parts, and how they are tied together."""
+
+    def __init__(
+        self,
+        settings: SpeakerSettings,
+        client: KubeClient,
+        sock: socket.socket,
+        *,
+        namespace: str,
+        owner: OwnerReference | None,
+    ) -> None:
+        dice = random.SystemRandom()
+        node = settings.node_name
+        self._settings = settings
+        self._client = client
+        self._sock = sock
+        self._channel: Channel[Observation] | None = None
+        self._last_seen: Observation | None = None
+        self._registry = Registry()
+        add_process_metrics(self._registry)
+        self._metrics = SpeakerMetrics(self._registry)
+        self._informers = Informers(client, random=dice, log=log)
+        stores, self._statuses, self._states = self._stores(namespace)
+        identity = Identity(
+            node=node,
+            lb_class=settings.lb_class,
+            ignore_exclude_lb=settings.ignore_exclude_lb,
+            has_membership=settings.has_membership,
+        )
+        self._view = View(stores, identity)
+        self._writer = Writer(client, random=dice, log=log)
+        self._recorder = EventRecorder(client, component=COMPONENT, host=node, random=dice, log=log)
+        self._config_reporter = ConfigurationReporter(
+            self._writer,
+            namespace=namespace,
+            name=f"{SPEAKER_NAME_PREFIX}{node}",
+            component="speaker",
+            condition_type=CONFIG_CONDITION,
+            field_manager="configReconciler",
+            node=node,
+            owner=owner,
+        )
+        self._reporter = Reporter(
+            self._view,
+            self._statuses,
+            author=Author(node=node, namespace=namespace, pod=owner),
+            writer=self._writer,
+            recorder=self._recorder,
+            metrics=self._metrics,
+        )
+
+    def _stores(
+        self, namespace: str
+    ) -> tuple[Stores, Store[ServiceL2Status], Store[ConfigurationState]]:
+        add = self._informers.add
+        here = Selection(namespace=namespace)
+        speakers = Selection(namespace=namespace, labels=self._settings.ml_labels)
+        own_state = Selection(
+            namespace=namespace,
+            fields=f"metadata.name={SPEAKER_NAME_PREFIX}{self._settings.node_name}",
+        )
+        stores = Stores(
+            services=add(SERVICES),
+            endpoint_slices=add(ENDPOINT_SLICES),
+            nodes=add(NODES),
+            namespaces=add(NAMESPACES),
+            pools=add(IP_ADDRESS_POOLS, here),
+            l2_advertisements=add(L2_ADVERTISEMENTS, here),
+            communities=add(COMMUNITIES, here),
+            pods=add(PODS, speakers),
+        )
+        return stores, add(SERVICE_L2_STATUSES, here), add(CONFIGURATION_STATES, own_state)
+
+    async def run(self) -> None:
+        """Run everything until the first part ends."""
+        self._channel = Channel(
+            self._sock, Observation, on_message=self._on_observation, on_closed=self._on_closed
+        )
+        async with asyncio.TaskGroup() as group:
+            group.create_task(stop_on_signal())
+            start_servers(
+                group,
+                self._settings,
+                self._registry,
+                authorize=AccessReviewer(self._client, log=log).status_of,
+                ready={
+                    "caches": lambda: "" if self._informers.has_synced else "not filled yet",
+                    "announcer": lambda: "" if self._last_seen else "has not answered yet",
+                },
+                health_host=HEALTH_HOST,
+            )
+            self._informers.start(group)
+            group.create_task(self._writer.run())
+            group.create_task(self._recorder.run())
+            group.create_task(self._renew(self._channel))
+            group.create_task(self._plan(self._channel))
+
+    async def _plan(self, channel: Channel[Observation]) -> None:
+        """Plan whenever the bell rings, from the moment on when every store is complete."""
+        await self._informers.wait_synced()
+        log.info("speaker.caches_filled")
+        while not channel.is_closed:
+            self._step(channel)
+            await self._informers.wakeup.wait()
+        raise Stopped
+
+    def _step(self, channel: Channel[Observation]) -> None:
+        step = self._view.step(self._reporter.announced)
+        if step.was_compiled:
+            self._metrics.config.updates.add(1)
+            self._metrics.config.note_config(is_accepted=not step.error)
+            self._config_reporter.report(step.error)
+            if step.error:
+                log.error("config.rejected", problems=step.error.splitlines())
+        if step.has_changed:
+            desired = self._view.desired
+            channel.send(desired)
+            log.debug("speaker.desired", revision=desired.revision, services=len(desired.layer2))
+        if self._last_seen is not None:
+            self._reporter.on_observation(self._last_seen)
+        if self._statuses.take_dirty():
+            self._reporter.write_statuses()
+        if any(self._states.get(key) is None for key in self._states.take_dirty()):
+            self._config_reporter.repeat()
+
+    async def _renew(self, channel: Channel[Observation]) -> None:
+        while True:
+            channel.send(Renewal(self._view.desired.revision))
+            await asyncio.sleep(RENEWAL_INTERVAL_S)
+
+    def _on_observation(self, observation: Observation) -> None:
+        self._last_seen = observation
+        if self._informers.has_synced:
+            self._reporter.on_observation(observation)
+            self._informers.wakeup.ring()
+
+    def _on_closed(self) -> None:
+        log.warning("speaker.announcer_gone", reason=self._channel.reason if self._channel else "")
+        self._informers.wakeup.ring()

@@ -1,0 +1,223 @@
+"""Pools: what a valid one becomes, and every way to write an invalid one (spec: config §3, §4)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from mercurylb.config.compilation import Resources, compile_config
+from mercurylb.config.model import Config, Pinning
+from mercurylb.values.address import parse_address
+from mercurylb.values.selector import EVERYTHING
+from tests.unit.plan.cluster import config_of, namespace, pool
+
+TEAM = {"matchLabels": {"team": "a"}}
+
+
+def problems_of(*pools: Any, **more: Any) -> list[str]:
+    """Give the texts of the problems; an invalid configuration must not come with a value."""
+    config, problems = compile_config(Resources(pools=pools, **more))
+    assert (config is None) is bool(problems)
+    return [str(problem) for problem in problems]
+
+
+def test_defaults_and_order_of_addresses() -> None:
+    """Addresses keep their written order; autoAssign is on, avoidBuggyIPs off, nothing is pinned."""
+    (compiled,) = config_of(pool("a", "10.0.1.0/24", "2001:db8::/126", "10.0.0.5-10.0.0.6")).pools
+    assert [str(prefix) for prefix in compiled.prefixes] == [
+        "10.0.1.0/24",
+        "2001:db8::/126",
+        "10.0.0.5/32",
+        "10.0.0.6/32",
+    ]
+    assert (compiled.auto_assign, compiled.avoid_buggy_ips, compiled.pinning) == (True, False, None)
+
+
+def test_nulls_are_absences() -> None:
+    """What is null counts as not written."""
+    nulls = dict.fromkeys(["autoAssign", "avoidBuggyIPs", "serviceAllocation"])
+    assert config_of(pool("a", "10.0.0.0/24", **nulls)) == config_of(pool("a", "10.0.0.0/24"))
+
+
+def test_the_order_of_objects_does_not_matter() -> None:
+    """Equal objects in any order give equal configurations and equal problems."""
+    one, other = pool("a", "10.0.0.0/24"), pool("b", "10.0.1.0/24")
+    assert config_of(one, other) == config_of(other, one)
+    clash = pool("c", "10.0.0.7/32", "x")
+    assert problems_of(one, clash) == problems_of(clash, one)
+
+
+@pytest.mark.parametrize(
+    ("objects", "expected"),
+    [
+        pytest.param(
+            [pool("")], ["IPAddressPool metallb/: metadata.name: missing pool name",
+                         "IPAddressPool metallb/: spec.addresses: pool has no prefixes defined"],
+            id="rules 1 and 2",
+        ),
+        pytest.param(
+            [pool("a", "1.2.3.4", "10.0.0.0/24", "1.2.3.9-1.2.3.1")],
+            [
+                ('IPAddressPool metallb/a: spec.addresses[0]: invalid CIDR "1.2.3.4" in pool "a": '
+                'invalid CIDR "1.2.3.4" (for a single address write 1.2.3.4/32)'),
+                ('IPAddressPool metallb/a: spec.addresses[2]: invalid CIDR "1.2.3.9-1.2.3.1" in pool '
+                '"a": invalid IP range "1.2.3.9-1.2.3.1": start IP "1.2.3.9" is after the end IP '
+                '"1.2.3.1" (write address/length or first-last)'),
+            ],
+            id="rule 3, all of them",
+        ),
+        pytest.param(
+            [pool("a", " 10.0.0.0/24")],
+            [
+                ('IPAddressPool metallb/a: spec.addresses[0]: invalid CIDR " 10.0.0.0/24" in pool '
+                '"a": invalid CIDR " 10.0.0.0/24" (remove the white space around it)'),
+            ],
+            id="rule 3, white space",
+        ),
+        pytest.param(
+            [pool("a", "10.0.0.0/24", serviceAllocation={"namespaces": ["x", "y", "x"]})],
+            [
+                ("IPAddressPool metallb/a: spec.serviceAllocation.namespaces[2]: duplicate definition in "
+                "namespaces field"),
+            ],
+            id="rule 6",
+        ),
+        pytest.param(
+            [
+                pool(
+                    "a",
+                    "10.0.0.0/24",
+                    serviceAllocation={
+                        "namespaceSelectors": [TEAM, TEAM],
+                        "serviceSelectors": [
+                            {"matchExpressions": [{"key": "a", "operator": "In", "values": ["x", "y"]}]},
+                            {"matchExpressions": [{"key": "a", "operator": "In", "values": ["y", "x"]}]},
+                        ],
+                    },
+                )
+            ],
+            [
+                ("IPAddressPool metallb/a: spec.serviceAllocation.namespaceSelectors[1]: duplicate "
+                'definition of namespaceSelectors "team=a"'),
+                ("IPAddressPool metallb/a: spec.serviceAllocation.serviceSelectors[1]: duplicate "
+                'definition of serviceSelectors "a In (y,x)"'),
+            ],
+            id="rule 8",
+        ),
+        pytest.param(
+            [
+                pool(
+                    "a",
+                    "10.0.0.0/24",
+                    serviceAllocation={
+                        "serviceSelectors": [
+                            {"matchExpressions": [{"key": "a", "operator": "In", "values": ["x", "x"]}]},
+                            {"matchExpressions": [{"key": "b", "operator": "Exists"}] * 2},
+                        ],
+                    },
+                )
+            ],
+            [
+                ("IPAddressPool metallb/a: spec.serviceAllocation.serviceSelectors[0].matchExpressions[0]"
+                '.values: duplicate definition of match expression value in label selector "x"'),
+                ("IPAddressPool metallb/a: spec.serviceAllocation.serviceSelectors[1].matchExpressions[1]"
+                ": duplicate definition of match expressions b Exists []"),
+            ],
+            id="repetitions inside a selector",
+        ),
+        pytest.param(
+            [
+                pool(
+                    "a",
+                    "10.0.0.0/24",
+                    serviceAllocation={
+                        "namespaceSelectors": [{"matchExpressions": [{"key": "a", "operator": "Is"}]}],
+                        "serviceSelectors": [{"matchExpressions": [{"key": "a", "operator": "In"}]}],
+                    },
+                )
+            ],
+            [
+                ("IPAddressPool metallb/a: spec.serviceAllocation.namespaceSelectors[0]: invalid "
+                'namespace label selector: "Is" is not a valid label selector operator'),
+                ("IPAddressPool metallb/a: spec.serviceAllocation.serviceSelectors[0]: invalid service "
+                "label selector: label \"a\": for 'in', 'notin' operators, values set can't be empty"),
+            ],
+            id="rule 9",
+        ),
+        pytest.param(
+            [pool("a", "10.0.0.0/24"), pool("b", "10.1.0.0/16", "10.0.0.128-10.0.0.129")],
+            [
+                ('IPAddressPool metallb/b: spec.addresses[1]: CIDR "10.0.0.128/31" in pool "b" '
+                'overlaps with already defined CIDR "10.0.0.0/24" (the other is in pool "a", '
+                "spec.addresses[0])"),
+            ],
+            id="rule 12, between pools",
+        ),
+        pytest.param(
+            [pool("a", "10.0.0.128/25", "10.0.0.0/24", "10.0.0.0/24")],
+            [
+                ('IPAddressPool metallb/a: spec.addresses[1]: CIDR "10.0.0.0/24" in pool "a" '
+                'overlaps with already defined CIDR "10.0.0.128/25" (the other is in pool "a", '
+                "spec.addresses[0])"),
+                ('IPAddressPool metallb/a: spec.addresses[2]: CIDR "10.0.0.0/24" in pool "a" '
+                'overlaps with already defined CIDR "10.0.0.0/24" (the other is in pool "a", '
+                "spec.addresses[1])"),
+            ],
+            id="rule 12, in one pool",
+        ),
+    ],
+)  # fmt: skip
+def test_names_every_mistake(objects: list[Any], expected: list[str]) -> None:
+    """Each mistake is told with object, field and MetalLB's words; several are told together."""
+    assert sorted(problems_of(*objects)) == sorted(expected)
+
+
+def test_two_pools_of_one_name() -> None:
+    """Names are unique over namespaces too (rule 11)."""
+    twin = pool("a", "10.0.1.0/24")
+    assert problems_of(pool("a", "10.0.0.0/24"), twin) == [
+        'IPAddressPool metallb/a: metadata.name: duplicate definition of pool "a"'
+    ]
+
+
+def test_families_never_overlap() -> None:
+    """0.0.0.0/0 and ::/0 can stand in one pool."""
+    config_of(pool("a", "0.0.0.0/0", "::/0"))
+
+
+def test_a_pool_bound_protects_memory() -> None:
+    """An object full of widest ranges is refused before it fills the memory."""
+    wide = ["::1-ffff:ffff:ffff:ffff:ffff:ffff:ffff:fffe"] * 1000
+    (problem,) = problems_of(pool("a", *wide))[:1]
+    assert "pool has more than 100000 prefixes" in problem
+
+
+@pytest.mark.parametrize(
+    ("written", "pinning"),
+    [
+        ({}, Pinning(0, frozenset(), (EVERYTHING,))),
+        ({"priority": 5}, Pinning(5, frozenset(), (EVERYTHING,))),
+        ({"namespaces": ["x"]}, Pinning(0, frozenset({"x"}))),
+        (
+            {"namespaces": ["x"], "namespaceSelectors": [TEAM]},
+            Pinning(0, frozenset({"x", "one", "two"})),
+        ),
+        ({"namespaceSelectors": [{"matchLabels": {"team": "zzz"}}]}, Pinning()),
+    ],
+)
+def test_pinning(written: dict[str, Any], pinning: Pinning) -> None:
+    """Without criteria a pool is for all; selectors are resolved to names and joined with them."""
+    spaces = (namespace("one", team="a"), namespace("two", team="a"), namespace("three"))
+    (compiled,) = config_of(
+        pool("a", "10.0.0.0/24", serviceAllocation=written), namespaces=spaces
+    ).pools
+    assert compiled.pinning == pinning
+
+
+def test_index_finds_the_pool_of_addresses() -> None:
+    """The pool of a set of addresses is the one that has them all."""
+    config = config_of(pool("a", "10.0.0.0/24", "2001:db8::/64"), pool("b", "10.0.1.0/24"))
+    found = config.index.find_common(map(parse_address, ["10.0.0.9", "2001:db8::1"]))
+    assert found is config.pools[0]
+    assert Config().index.find(parse_address("10.0.0.9")) is None

@@ -1,0 +1,65 @@
+"""When gratuitous rounds are sent."""
+
+from __future__ import annotations
+
+import pytest
+
+from mercurylb.layer2.burst import BurstSchedule
+
+
+def rounds(
+    schedule: BurstSchedule, until: float, announced: tuple[str, ...] = ()
+) -> list[tuple[float, str]]:
+    """Run the schedule and return what is sent when."""
+    sent = []
+    while (deadline := schedule.next_deadline()) is not None and deadline <= until:
+        sent += [(round(deadline, 3), ip) for ip in schedule.due(announced, deadline)]
+    return sent
+
+
+def test_isolated_trigger_gives_one_and_four_rounds() -> None:
+    """One round at once, then every 1.1 s until 5 s have passed."""
+    schedule = BurstSchedule(0, 10.0)
+    assert schedule.trigger("a", 10.0)
+    assert [at for at, _ in rounds(schedule, 100)] == [11.1, 12.2, 13.3, 14.4]
+    assert schedule.next_deadline() is None
+
+
+def test_trigger_during_a_burst_only_extends_it() -> None:
+    """Nothing is sent at once, and the end is 5 s after the latest trigger."""
+    schedule = BurstSchedule(0, 0.0)
+    schedule.trigger("a", 0.0)
+    assert not schedule.trigger("a", 3.0)
+    assert [at for at, _ in rounds(schedule, 100)] == [1.1, 2.2, 3.3, 4.4, 5.5, 6.6, 7.7]
+
+
+def test_all_bursts_share_one_ticker() -> None:
+    """A second address is sent at the ticks of the first."""
+    schedule = BurstSchedule(0, 0.0)
+    schedule.trigger("a", 0.0)
+    assert schedule.trigger("b", 1.0)
+    sent = rounds(schedule, 100)
+    assert [at for at, ip in sent if ip == "b"] == [1.1, 2.2, 3.3, 4.4, 5.5]
+
+
+def test_withdrawn_address_is_silent() -> None:
+    """A forgotten address gets no round, and the ticker ends with the last one."""
+    schedule = BurstSchedule(0, 0.0)
+    schedule.trigger("a", 0.0)
+    schedule.forget("a")
+    assert schedule.next_deadline() is None
+
+
+def test_periodic_mode_sends_each_address_once() -> None:
+    """Every interval one round of each announced address, also while it has a burst."""
+    schedule = BurstSchedule(10, 0.0)
+    assert rounds(schedule, 20, ("a", "b")) == [(10, "a"), (10, "b"), (20, "a"), (20, "b")]
+
+
+@pytest.mark.parametrize(("late_s", "following"), [(0.4, 12.2), (3.0, 15.2)])
+def test_late_tick_is_harmless(late_s: float, following: float) -> None:
+    """A tick that comes late keeps the rhythm, or starts a new one when it lost it."""
+    schedule = BurstSchedule(0, 10.0)
+    schedule.trigger("a", 10.0)
+    schedule.due((), 11.1 + late_s)
+    assert schedule.next_deadline() == pytest.approx(following)
