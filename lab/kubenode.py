@@ -58,7 +58,10 @@ class Nodes:
         )
 
     def power_off(self, name: str) -> None:
-        """End a node at once, as if its plug was pulled; its disk stays."""
+        """End a node at once, as if its plug was pulled; its disk stays.
+
+        Its network stack lives on and would still forward: cut the cable too (`Faults.cut`).
+        """
         self._process(name).kill()
         pid_file = self.folder(name) / "init.pid"
         pid_file.unlink(missing_ok=True)

@@ -36,8 +36,8 @@ from mercurylb.telemetry.flags import FlagError
 from mercurylb.telemetry.metrics import Registry, add_process_metrics
 
 if TYPE_CHECKING:
-    from mercurylb.controller.settings import ControllerSettings
     from mercurylb.api.configuration_state import ConfigurationState
+    from mercurylb.controller.settings import ControllerSettings
     from mercurylb.kube.store import Store
 
 COMPONENT = "metallb-controller"

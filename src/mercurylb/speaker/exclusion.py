@@ -14,7 +14,7 @@ KEY: Final = "announcedInterfacesToExclude"
 
 
 def parse_exclusions(text: str, *, source: str) -> tuple[re.Pattern[str], ...]:
-    """Read the regular expressions; raise ConfigError naming every entry that is none.
+    r"""Read the regular expressions; raise ConfigError naming every entry that is none.
 
     The expressions are Go's (RE2). Its syntax is a subset of Python's but for a few classes
     (`[[:alpha:]]`, `\\pL`), which are refused rather than understood differently.

@@ -26,7 +26,7 @@ from mercurylb.kube.kinds import SERVICE_L2_STATUSES
 from mercurylb.kube.operation import Operation, Verb, encode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from mercurylb.api.pod import Pod
 

@@ -6,20 +6,24 @@ announced before, because `nodeAssigned` is told on transitions only (spec: spea
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import msgspec
 
-from mercurylb.api.service_l2_status import ServiceL2Status
 from mercurylb.kube.correlator import Reference
 from mercurylb.kube.events import NORMAL, WARNING, EventRecorder
 from mercurylb.kube.operation import Verb
 from mercurylb.kube.resource import Identified, key_of
-from mercurylb.kube.store import Store
 from mercurylb.kube.writer import Outcome, Result, Writer
-from mercurylb.plan.desired import Observation, OwnedService
 from mercurylb.speaker.l2_status import Announced, Author, diff
-from mercurylb.speaker.metrics import SpeakerMetrics
-from mercurylb.speaker.view import View
 from mercurylb.telemetry import logs as log
+
+if TYPE_CHECKING:
+    from mercurylb.api.service_l2_status import ServiceL2Status
+    from mercurylb.kube.store import Store
+    from mercurylb.plan.desired import Observation, OwnedService
+    from mercurylb.speaker.metrics import SpeakerMetrics
+    from mercurylb.speaker.view import View
 
 _PROTOCOL = "layer2"
 

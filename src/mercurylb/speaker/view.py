@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mercurylb.config.compilation import Resources, compile_config
-from mercurylb.config.model import Config
 from mercurylb.errors import ParseError
 from mercurylb.plan.desired import DesiredState, Layer2Service, Member
 from mercurylb.plan.layer2 import Layer2Decision, plan_layer2
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from mercurylb.api.node import Node
     from mercurylb.api.pod import Pod
     from mercurylb.api.service import Service
+    from mercurylb.config.model import Config
     from mercurylb.kube.store import Store
 
 _ENDED_PHASES = frozenset({"Succeeded", "Failed"})

@@ -22,9 +22,18 @@ from mercurylb.api.service import Service
 from mercurylb.api.service_l2_status import ServiceL2Status
 
 KINDS = [
-    Community, ConfigurationState, EndpointSlice, IPAddressPool, L2Advertisement, Namespace, Node, Pod,
-    Secret, Service, ServiceL2Status,
-]  # fmt: skip
+    Community,
+    ConfigurationState,
+    EndpointSlice,
+    IPAddressPool,
+    L2Advertisement,
+    Namespace,
+    Node,
+    Pod,
+    Secret,
+    Service,
+    ServiceL2Status,
+]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -128,8 +137,10 @@ def test_keys() -> None:
     """Objects are named by namespace and name; statuses and slices name their service by label."""
     assert ObjectMeta(name="n").key == "n"
     labels = {
-        "metallb.io/node": "n1", "metallb.io/service-name": "web", "metallb.io/service-namespace": "d",
-    }  # fmt: skip
+        "metallb.io/node": "n1",
+        "metallb.io/service-name": "web",
+        "metallb.io/service-namespace": "d",
+    }
     status = ServiceL2Status(metadata=ObjectMeta(labels=labels))
     assert (status.service_key, status.node) == ("d/web", "n1")
     assert ServiceL2Status().service_key is None

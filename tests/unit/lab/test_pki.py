@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import base64
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import yaml
 from cryptography import x509
 
 from lab.pki import Authority, write_kubeconfig
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def test_issued_certificates_verify_against_the_ca(tmp_path: Path) -> None:

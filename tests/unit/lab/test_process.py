@@ -7,18 +7,21 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from lab.errors import ProcessError
 from lab.process import Process, ProcessSpec, ProcessTable, read_stat
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
 
 @pytest.fixture
 def table(tmp_path: Path) -> Iterator[ProcessTable]:
-    """A table whose processes are ended after the test."""
+    """Give a table whose processes are ended after the test."""
     made = ProcessTable(tmp_path)
     yield made
     made.kill_all()
@@ -82,7 +85,7 @@ def test_children_survive_a_kill_of_the_main_process_only(table: ProcessTable) -
 
 def test_a_frozen_process_goes_on(table: ProcessTable) -> None:
     """SIGSTOP and SIGCONT reach the process, and stop works on a frozen one."""
-    process = _shell(table, "while :; do sleep 0.02; done")
+    process = _shell(table, "exec sleep 60")
     process.pause()
     _until(lambda: (stat := process.stat()) and stat.state == "T")
     process.cont()
