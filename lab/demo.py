@@ -171,6 +171,7 @@ class Demo:
     def resilience(self) -> None:
         """Cut off the node that answers; another one must take over."""
         out = self._console
+        out.say("Who answers for the address? Its hardware address tells the node.")
         before = self._answering_node()
         out.say(
             f"Node {before} answers for the address. It is emptied of pods first: endpoints that "

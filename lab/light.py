@@ -7,6 +7,7 @@ a helper on each node renews its lease and the real controller judges it.
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -101,17 +102,21 @@ class LightLab(Lab):
             node_lifecycle=options.node_lifecycle, apiserver_args=options.apiserver_args
         )
         controlplane.start_server(site, control)
-        api = controlplane.wait_ready(site)
-        progress.say(f"light lab {site.name}: API server is ready")
-        controlplane.start_managers(site, control)
-        create_crds(api, Path(options.crds))
-        register_nodes(site, api, options)
-        kubeproxy.bind_role(api)
+        with closing(controlplane.wait_ready(site)) as api:
+            progress.say(f"light lab {site.name}: API server is ready")
+            controlplane.start_managers(site, control)
+            create_crds(api, Path(options.crds))
+            register_nodes(site, api, options)
+            kubeproxy.bind_role(api)
         if options.proxy_mode != "none":
             for node in site.plan.nodes:
                 kubeproxy.start(site, node.name, options.proxy_mode)
         lab = cls(site)
-        lab.start_programs()
+        try:
+            lab.start_programs()
+        except BaseException:
+            lab.api.close()
+            raise
         return lab
 
     def start_programs(self) -> None:

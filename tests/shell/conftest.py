@@ -152,9 +152,7 @@ class FakeApi:
         finally:
             self.in_flight -= 1
 
-    async def _decide(  # noqa: PLR0911 (one answer per kind of request)
-        self, request: web.Request
-    ) -> web.StreamResponse:
+    async def _decide(self, request: web.Request) -> web.StreamResponse:
         if self.token is not None and request.headers["Authorization"] != f"Bearer {self.token}":
             return _status(401, "Unauthorized")
         for index, (method, status, headers) in enumerate(self.failures):
@@ -205,7 +203,9 @@ class FakeApi:
         finally:
             self.watches.discard(response)
 
-    async def _write(self, request: web.Request) -> web.Response:
+    async def _write(  # noqa: PLR0911 (one answer per kind of request)
+        self, request: web.Request
+    ) -> web.Response:
         body = await request.read()
         sent = json.loads(body) if body else {}
         parts = request.path.removeprefix(PREFIX).strip("/").split("/")

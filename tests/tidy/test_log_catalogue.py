@@ -6,16 +6,15 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-CALL = re.compile(r"\blog\.(?:debug|info|warning|error)\(\s*\"([a-z0-9_.]+)\"")
+ROOMS = "alloc|announcer|config|controller|daemon|kube|layer2|log|membership|metrics|speaker"
+CONSTANT = re.compile(rf"(?<!import )\"((?:{ROOMS})\.[a-z0-9_]+)\"")
 ROW = re.compile(r"^\| `([a-z0-9_.]+)` \|", re.MULTILINE)
 
 
 def events_in_code() -> set[str]:
-    """Return every event name that the package logs."""
+    """Return every constant of the package that has the form of an event's name."""
     return {
-        name
-        for path in (ROOT / "src").rglob("*.py")
-        for name in CALL.findall(path.read_text())
+        name for path in (ROOT / "src").rglob("*.py") for name in CONSTANT.findall(path.read_text())
     }
 
 

@@ -137,7 +137,7 @@ class Book:
             return None
         for address in allocation.addresses:
             found = self._index.find(address)
-            assert found is not None, f"{address} of {service} is in no pool"  # noqa: S101 (our own invariant)
+            assert found is not None, f"{address} of {service} is in no pool"
             usage, block = found
             usage.remove(address, block, service=service, ports=allocation.ports)
             self._changed.add(usage.pool.name)
@@ -216,21 +216,21 @@ class Book:
         for service, allocation in self._holdings.items():
             usage = self._usages[allocation.pool]
             for address in allocation.addresses:
-                assert usage.pool.contains(address), (service, address)  # noqa: S101 (our own invariant)
+                assert usage.pool.contains(address), (service, address)
                 use = usage.uses[address]
-                assert use.share_key == allocation.share_key, (service, address)  # noqa: S101
+                assert use.share_key == allocation.share_key, (service, address)
                 for port in allocation.ports:
-                    assert use.ports[port] == service, (service, address, port)  # noqa: S101
+                    assert use.ports[port] == service, (service, address, port)
                 seen.setdefault(address, set()).add(service)
         for usage in self._usages.values():
             for address, use in usage.uses.items():
-                assert set(use.holders) == seen.pop(address), address  # noqa: S101
-                assert len(use.holders) == 1 or use.share_key[0], address  # noqa: S101
+                assert set(use.holders) == seen.pop(address), address
+                assert len(use.holders) == 1 or use.share_key[0], address
                 found = self._index.find(address)
-                assert found is not None and address.number in found[1].used  # noqa: PT018, S101
+                assert found is not None and address.number in found[1].used
             counters = usage.counters()
-            assert counters.in_use == len(usage.uses), usage.pool.name  # noqa: S101
-        assert not seen, seen  # noqa: S101
+            assert counters.in_use == len(usage.uses), usage.pool.name
+        assert not seen, seen
 
 
 def _not_allowed(addresses: Sequence[Address], cause: str) -> Refusal:

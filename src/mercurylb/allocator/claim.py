@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 from itertools import islice
 from typing import TYPE_CHECKING, Final
@@ -11,7 +12,7 @@ import msgspec
 from mercurylb.values.address import IPV4, IPV6, Address, Family, quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
 Port = tuple[str, int]
 """Protocol and number, as clients see them."""

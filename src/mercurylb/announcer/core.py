@@ -12,8 +12,6 @@ The rules that live here and nowhere else:
   most every `REFRESH_INTERVAL_S`, because until then it may have answered for it.
 """
 
-# ruff: noqa: S101 (validate() states invariants; it guards against our own mistakes only)
-
 from __future__ import annotations
 
 from typing import TYPE_CHECKING

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import msgspec
 
 if TYPE_CHECKING:
-    import re
+    pass
 
 MEMBERSHIP_PORT = 7946
 """The port of MetalLB 0.16 and of hashicorp/memberlist."""

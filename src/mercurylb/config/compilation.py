@@ -9,6 +9,8 @@ import msgspec
 from mercurylb.api.community import Community
 from mercurylb.api.ip_address_pool import IPAddressPool
 from mercurylb.api.l2_advertisement import L2Advertisement
+from mercurylb.api.namespace import Namespace
+from mercurylb.api.node import Node
 from mercurylb.config.community import NATIVE, compile_communities
 from mercurylb.config.layer2 import compile_l2_advertisements
 from mercurylb.config.model import Config
@@ -17,8 +19,6 @@ from mercurylb.config.pool import compile_pools
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from mercurylb.api.namespace import Namespace
-    from mercurylb.api.node import Node
     from mercurylb.config.problem import Problem
 
 _Named = TypeVar("_Named", Community, IPAddressPool, L2Advertisement)

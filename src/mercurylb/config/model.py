@@ -7,16 +7,14 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from mercurylb.values.prefix import is_buggy
+from mercurylb.values.prefix import Prefix, is_buggy
 from mercurylb.values.prefix_index import PrefixIndex
-from mercurylb.values.selector import matches_any
+from mercurylb.values.selector import Selector, matches_any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from mercurylb.values.address import Address, Family
-    from mercurylb.values.prefix import Prefix
-    from mercurylb.values.selector import Selector
 
 
 class Pinning(msgspec.Struct, frozen=True):

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from mercurylb.kube.resource import Resource  # noqa: TC001 (msgspec reads the annotations)
+from mercurylb.kube.resource import Resource
 
 
 class Verb(enum.Enum):

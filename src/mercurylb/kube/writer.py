@@ -24,7 +24,7 @@ import msgspec
 
 from mercurylb.errors import ApiError, Conflict, KubeError, NotFound, Unreachable
 from mercurylb.kube.backoff import Backoff
-from mercurylb.kube.operation import Operation  # noqa: TC001 (msgspec reads the annotations)
+from mercurylb.kube.operation import Operation
 from mercurylb.kube.report import SILENCE, Log
 
 if TYPE_CHECKING:
@@ -263,5 +263,5 @@ _RESULTS: dict[type[KubeError], Result] = {
 
 def _is_passing(error: KubeError) -> bool:
     if isinstance(error, ApiError):
-        return error.status == 429 or error.status >= 500  # noqa: PLR2004 (HTTP's own numbers)
+        return error.status == 429 or error.status >= 500
     return isinstance(error, Unreachable)

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from mercurylb.layer2.interface import Interface
+
 if TYPE_CHECKING:
-    from mercurylb.layer2.interface import Interface
+    pass
 
 
 class SendFrame(msgspec.Struct, frozen=True):

@@ -22,8 +22,6 @@ What it does not do: it opens nothing, knows neither Kubernetes nor how liveness
 does not defend addresses against foreign claims.
 """
 
-# ruff: noqa: S101 (validate() states invariants; it guards against our own mistakes only)
-
 from __future__ import annotations
 
 import collections

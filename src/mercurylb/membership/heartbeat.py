@@ -28,8 +28,6 @@ believed as far as its signature goes, because its brain may know of us before o
 is answered until it falls silent.
 """
 
-# ruff: noqa: S101 (validate() states invariants; it guards against our own mistakes only)
-
 from __future__ import annotations
 
 import collections
@@ -172,7 +170,7 @@ class HeartbeatMembership:
         effects += [self._beat(member) for member in greeted]
         return effects
 
-    def on_ready(self, is_ready: bool, now: float) -> list[MembershipEffect]:  # noqa: FBT001 (Membership)
+    def on_ready(self, is_ready: bool, now: float) -> list[MembershipEffect]:
         """Take over whether this node is able to own."""
         self._wants_ready = is_ready
         if is_ready or not self._is_up:

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from mercurylb.allocator.verdict import PoolVerdict
+
 if TYPE_CHECKING:
-    from mercurylb.allocator.verdict import PoolVerdict
+    pass
 
 
 class Outcome(StrEnum):

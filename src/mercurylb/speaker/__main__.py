@@ -19,7 +19,7 @@ from mercurylb.speaker.settings import SpeakerSettings, parse_settings
 if TYPE_CHECKING:
     import socket
 
-SECRET_FILE = "secretkey"  # noqa: S105 (a file's name)
+SECRET_FILE = "secretkey"
 
 
 def main() -> None:
@@ -31,7 +31,7 @@ def main() -> None:
         sys.exit(f"mercurylb-speaker: {error}")
 
     def brain(sock: socket.socket) -> int:
-        from mercurylb.speaker.brain import run  # noqa: PLC0415 (the announcer needs none of it)
+        from mercurylb.speaker.brain import run
 
         return run(settings, sock)
 
@@ -59,7 +59,7 @@ def _announcer_settings(settings: SpeakerSettings) -> AnnouncerSettings:
 
 
 def _read_secret(path: str) -> bytes:
-    """Read the membership's key; the original's flag names the directory the secret is mounted in."""
+    """Read the membership's key; the flag names the secret's directory, or the file."""
     if not path:
         return b""
     file = Path(path)

@@ -1,7 +1,7 @@
 """The composition root of a speaker's brain: it watches, plans, and tells its announcer.
 
-It runs as a child of the announcer and may crash: a new one takes its place and the wire does not notice. So
-it keeps nothing that it could not learn again, and says every few seconds that it lives.
+It runs as a child of the announcer and may crash: a new one takes its place and the wire does not
+notice. So it keeps nothing that it could not learn again, and says every few seconds that it lives.
 """
 
 from __future__ import annotations

@@ -139,7 +139,7 @@ def _status(entry: Announced, author: Author) -> ServiceL2StatusStatus:
 
 
 def _with_cleared_interfaces(status: ServiceL2StatusStatus) -> dict[str, object]:
-    """A merge patch clears only what it names: null removes the list of an earlier announcement."""
+    """Name the absent list: a merge patch removes an earlier one only by null."""
     fields: dict[str, object] = msgspec.to_builtins(status)
     fields.setdefault("interfaces", None)
     return fields

@@ -1,4 +1,4 @@
-"""The speaker's metric families, named as the original's (spec: metrics §1.2), and a few of ours."""
+"""The speaker's metric families: the original's (spec: metrics §1.2), and a few of ours."""
 
 from __future__ import annotations
 

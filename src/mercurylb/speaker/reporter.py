@@ -1,7 +1,7 @@
 """What the announcer sees, told to Kubernetes: events, ServiceL2Status objects, gauges, log lines.
 
-Everything follows from the last observation and the last decisions; nothing is remembered but who was
-announced before, because `nodeAssigned` is told on transitions only (spec: speaker §7).
+Everything follows from the last observation and the last decisions; nothing is remembered but who
+was announced before, because `nodeAssigned` is told on transitions only (spec: speaker §7).
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Reporter:
         self._metrics = metrics
         self._owned: dict[str, OwnedService] = {}
         self._created: dict[str, str] = {}
-        """Objects whose creation was answered and which the watch has not brought yet, by service."""
+        """Objects that were created and which the watch has not brought yet, by service."""
 
     @property
     def announced(self) -> frozenset[str]:

@@ -1,10 +1,10 @@
 """What a speaker's brain knows and wants: from the stores to the desired state of its announcer.
 
-Level triggered: `step` takes every dirty key of every store at once, plans again what they touch, and says
-whether the desired state changed. It awaits nothing and writes nothing.
+Level triggered: `step` takes every dirty key of every store at once, plans again what they touch,
+and says whether the desired state changed. It awaits nothing and writes nothing.
 
-Invariant: a configuration with problems, or one in which an address that this node announces has no pool
-any more, leaves the last good one in force (spec: speaker §5.2).
+Invariant: a configuration with problems, or one in which an address that this node announces has
+no pool any more, leaves the last good one in force (spec: speaker §5.2).
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from mercurylb.telemetry.metrics import Registry
 
-EVERYWHERE = "0.0.0.0"  # noqa: S104 (the original's ports are reachable from outside the pod)
+EVERYWHERE = "0.0.0.0"
 
 
 class ServerSettings(Protocol):
@@ -51,14 +51,15 @@ class ServerSettings(Protocol):
         """Value of its flag."""
 
 
-class Stopped(Exception):  # noqa: N818 (no error)
+class Stopped(Exception):
     """The program was told to stop."""
 
 
 def run_until_stopped(program: Coroutine[object, object, None]) -> int:
     """Run a program's one coroutine to its end and return the exit code.
 
-    0 after a signal; 1 after an error of ours, which is logged once, here; a bug ends with its traceback.
+    0 after a signal; 1 after an error of ours, which is logged once, here, or after a defect,
+    which is logged with its traceback.
     """
     try:
         asyncio.run(program)
@@ -99,7 +100,7 @@ async def stop_on_signal() -> None:
     raise Stopped
 
 
-def start_servers(  # noqa: PLR0913 (two servers, and whom they answer)
+def start_servers(
     group: asyncio.TaskGroup,
     settings: ServerSettings,
     registry: Registry,

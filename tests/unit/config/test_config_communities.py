@@ -70,10 +70,10 @@ def problems_of(*objects: CommunityObject, backend: str) -> list[str]:
 def test_bad_and_repeated_aliases_are_all_told() -> None:
     """A bad value and a name that is taken, in one object or two, are problems."""
     first = object_of("a", ("one", "1:1"), ("bad", "x"), ("one", "1:2"))
+    bad = 'parsing community "bad": invalid community format: x'
     taken = 'duplicate definition of community "one" (first defined in Community metallb/a)'
     assert problems_of(first, object_of("b", ("one", "1:3")), backend="frr") == [
-        "Community metallb/a: spec.communities[1].value: "
-        + 'parsing community "bad": invalid community format: x',
+        f"Community metallb/a: spec.communities[1].value: {bad}",
         f"Community metallb/a: spec.communities[2].name: {taken}",
         f"Community metallb/b: spec.communities[0].name: {taken}",
     ]

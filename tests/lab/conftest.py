@@ -1,0 +1,54 @@
+"""Labs for tests: one with our programs for the whole session, one without any.
+
+``light_lab`` runs our controller and speakers and is shared, so a test must use names of its own
+and leave no fault behind (``healed`` takes care of the faults).  ``bare_lab`` has a control plane,
+nodes and kube-proxies only.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lab import Lab
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from lab.light import LightLab
+
+
+def _name(prefix: str) -> str:
+    """Name a lab so that parallel sessions and workers do not meet."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "")
+    return f"{prefix}{worker}{os.getpid()}"
+
+
+def _need_root() -> None:
+    if os.geteuid() != 0:
+        pytest.skip("a lab needs root: it makes network namespaces")
+
+
+@pytest.fixture(scope="session")
+def light_lab() -> Iterator[LightLab]:
+    """Bring up three nodes with our controller and speakers, for the whole session."""
+    _need_root()
+    with Lab.light(name=_name("t"), nodes=3) as lab:
+        yield lab
+
+
+@pytest.fixture(scope="session")
+def bare_lab() -> Iterator[LightLab]:
+    """Bring up three nodes without a load balancer, for the whole session."""
+    _need_root()
+    with Lab.light(name=_name("b"), nodes=3, controller="", speaker="") as lab:
+        yield lab
+
+
+@pytest.fixture
+def healed(light_lab: LightLab) -> Iterator[LightLab]:
+    """Give the shared lab and end every fault after the test."""
+    yield light_lab
+    light_lab.faults.heal()

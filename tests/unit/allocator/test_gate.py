@@ -1,0 +1,211 @@
+"""The gate that every allocation passes (spec: allocator §3, §4, §5, §11)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from mercurylb.allocator.claim import Allocation, Claim, Refusal, RefusalReason, ServiceFamily
+from mercurylb.values.address import parse_address
+from tests.unit.plan.cluster import book_of, pool
+
+SHARING = RefusalReason.SHARING_CONFLICT
+PORT = RefusalReason.PORT_CONFLICT
+INCOMPATIBLE = RefusalReason.POOL_INCOMPATIBLE
+NO_POOL = RefusalReason.NOT_IN_POOL
+TEAM = {"team": "metallb"}
+
+POOLS = (
+    pool("test", "1.2.3.4/31", "1000::4/127"),
+    pool("test2", "1.2.4.0/24", avoidBuggyIPs=True),
+    pool("test3", "10.20.0.0/28", serviceAllocation={"namespaces": ["test-ns1"]}),
+    pool(
+        "test4",
+        "30.0.0.0/28",
+        serviceAllocation={"serviceSelectors": [{"matchLabels": {"team": "metallb"}}]},
+    ),
+    pool(
+        "test5",
+        "40.0.0.0/28",
+        serviceAllocation={
+            "namespaces": ["test-ns1"],
+            "serviceSelectors": [{"matchLabels": {"team": "metallb"}}],
+        },
+    ),
+    pool(
+        "test6",
+        "50.0.0.0/28",
+        autoAssign=False,
+        serviceAllocation={"namespaceSelectors": [{"matchLabels": {"x": "y"}}]},
+    ),
+)
+
+
+def claim(name: str, ports: str = "", key: str = "", backend: str = "", **more: Any) -> Claim:
+    """Make a claim; `ports` as TCP/80, separated by spaces."""
+    pairs = (port.split("/") for port in ports.split())
+    return Claim(
+        service=name,
+        namespace=more.pop("namespace", "default"),
+        family=ServiceFamily.IPV4,
+        ports=frozenset((protocol, int(number)) for protocol, number in pairs),
+        share_key=(key, backend),
+        **more,
+    )
+
+
+def addresses(text: str) -> list[Any]:
+    """Read addresses separated by spaces."""
+    return [parse_address(each) for each in text.split()]
+
+
+def test_the_sequence_of_one_allocator() -> None:
+    """Each step of the original's table, in its order, on one book (spec: allocator §5)."""
+    book = book_of(*POOLS)
+    steps: list[tuple[str, Claim, str, RefusalReason | None]] = [
+        ("s1 takes 1.2.3.4", claim("s1"), "1.2.3.4", None),
+        ("again", claim("s1"), "1.2.3.4", None),
+        ("s2 asks for it, no keys", claim("s2"), "1.2.3.4", SHARING),
+        ("s3 asks for .0 to be avoided", claim("s3"), "1.2.4.0", NO_POOL),
+        ("s3 asks for .255", claim("s3"), "1.2.4.255", NO_POOL),
+        ("s3 asks for .254", claim("s3"), "1.2.4.254", None),
+        ("s4 shares X", claim("s4", "TCP/80", "sharing", "b"), "1.2.3.5", None),
+        ("s4 alone changes key", claim("s4", "TCP/80", "share", "b"), "1.2.3.5", None),
+        ("s3, same port", claim("s3", "TCP/80", "share", "b"), "1.2.3.5", PORT),
+        ("s3, other key", claim("s3", "TCP/443", "o", "b"), "1.2.3.5", SHARING),
+        ("s3, other backend", claim("s3", "TCP/443", "share", "c"), "1.2.3.5", SHARING),
+        ("s3, other port", claim("s3", "TCP/443", "share", "b"), "1.2.3.5", None),
+        ("s3 changes ports", claim("s3", "UDP/53", "share", "b"), "1.2.3.5", None),
+        ("s3 changes key", claim("s3", "UDP/53", "o", "b"), "1.2.3.5", SHARING),
+        ("s3 changes backend", claim("s3", "UDP/53", "share", "c"), "1.2.3.5", SHARING),
+        ("same number, other protocol", claim("s5", "UDP/80", "share", "b"), "1.2.3.5", None),
+        ("s1 dual", claim("s1"), "1.2.3.4 1000::4", None),
+        ("s1 dual of two pools", claim("s1"), "1.2.4.5 1000::4", NO_POOL),
+        ("two of a family", claim("s1"), "1.2.3.4 1.2.3.5", RefusalReason.SAME_FAMILY),
+        ("three", claim("s1"), "1.2.3.4 1000::4 1000::5", RefusalReason.TOO_MANY),
+        ("none", claim("s1"), "", NO_POOL),
+        ("namespace ok", claim("s6", namespace="test-ns1"), "10.20.0.1", None),
+        ("namespace wrong", claim("s7"), "10.20.0.2", INCOMPATIBLE),
+        ("label ok", claim("s7", labels=TEAM), "30.0.0.1", None),
+        ("label wrong", claim("s8", labels={"team": "x"}), "30.0.0.2", INCOMPATIBLE),
+        ("both ok", claim("s9", namespace="test-ns1", labels=TEAM), "40.0.0.1", None),
+        ("label of both wrong", claim("s10", namespace="test-ns1"), "40.0.0.2", INCOMPATIBLE),
+        ("namespace of both wrong", claim("s10", labels=TEAM), "40.0.0.2", INCOMPATIBLE),
+        ("pinned to nobody, by request", claim("s11"), "50.0.0.1", None),
+    ]  # fmt: skip
+    for what, who, text, expected in steps:
+        before = dict(book.holdings())
+        result = book.assign(who, addresses(text))
+        book.validate()
+        if expected is None:
+            assert isinstance(result, Allocation), (what, result)
+            assert book.holding(who.service) == result, what
+            assert list(result.addresses) == addresses(text), what
+        else:
+            assert isinstance(result, Refusal), what
+            assert (what, result.reason) == (what, expected)
+            assert dict(book.holdings()) == before, what
+
+
+@pytest.mark.parametrize(
+    ("who", "asks", "message"),
+    [
+        (claim("s2"), "9.9.9.9", '["9.9.9.9"] is not allowed in config: 9.9.9.9 is in no pool'),
+        (
+            claim("s2"),
+            "1.2.4.0",
+            (
+                '["1.2.4.0"] is not allowed in config: 1.2.4.0 ends in .0 or .255 and pool test2 avoids'
+                " those"
+            ),
+        ),
+        (
+            claim("s2"),
+            "1.2.4.5 1000::4",
+            (
+                '["1.2.4.5" "1000::4"] is not allowed in config: pool test2 does not have 1000::4, that'
+                " is in pool test"
+            ),
+        ),
+        (
+            claim("s2"),
+            "10.20.0.1",
+            (
+                "pool test3 not compatible for ip assignment: its serviceAllocation does not include"
+                ' namespace "default"'
+            ),
+        ),
+        (
+            claim("s2"),
+            "30.0.0.1",
+            (
+                "pool test4 not compatible for ip assignment: the service's labels match none of its"
+                " serviceSelectors"
+            ),
+        ),
+        (claim("s2"), "1.2.3.4 1.2.3.5", '"1.2.3.4" "1.2.3.5" has the same family'),
+        (
+            claim("s2"),
+            "1.2.3.4 1.2.3.5 1000::4",
+            'more than two addresses ["1.2.3.4" "1.2.3.5" "1000::4"]',
+        ),
+        (
+            claim("s2"),
+            "1.2.3.4",
+            'can\'t change sharing key for "s2", address also in use by s1',
+        ),
+        (
+            claim("s2", "UDP/9 TCP/80", "k"),
+            "1.2.3.4",
+            'port TCP/80 is already in use on "1.2.3.4" by s1',
+        ),
+    ],
+)
+def test_refusals_say_why(who: Claim, asks: str, message: str) -> None:
+    """Every refusal has the original's words and the true cause behind them."""
+    book = book_of(*POOLS)
+    book.assign(claim("s1", "TCP/80", "k"), addresses("1.2.3.4"))
+    result = book.assign(who, addresses(asks))
+    assert isinstance(result, Refusal)
+    assert result.message == message
+
+
+def test_release_frees_and_may_be_repeated() -> None:
+    """The last to leave frees the address; leaving twice is harmless."""
+    book = book_of(*POOLS)
+    shared = addresses("1.2.3.4")
+    book.assign(claim("s1", "TCP/80", "k"), shared)
+    book.assign(claim("s2", "TCP/81", "k"), shared)
+    assert book.holders(shared[0]) == ("s1", "s2")
+    book.release("s1")
+    assert isinstance(book.assign(claim("s3"), shared), Refusal)
+    assert isinstance(book.assign(claim("s3", "TCP/80", "k"), shared), Allocation)
+    book.release("s2")
+    assert book.release("s3") == Allocation(
+        "test", tuple(shared), frozenset({("TCP", 80)}), ("k", "")
+    )
+    assert book.release("s3") is None
+    assert isinstance(book.assign(claim("s4"), shared), Allocation)
+    book.validate()
+
+
+def test_services_without_ports_keep_their_key() -> None:
+    """The key of an address is forgotten when the last holder leaves, with ports or without."""
+    book = book_of(*POOLS)
+    shared = addresses("1.2.3.4")
+    book.assign(claim("s1", key="k"), shared)
+    book.assign(claim("s2", key="k"), shared)
+    book.release("s1")
+    assert isinstance(book.assign(claim("s3"), shared), Refusal)
+    book.release("s2")
+    assert isinstance(book.assign(claim("s3"), shared), Allocation)
+
+
+def test_a_move_gives_the_old_address_up() -> None:
+    """A service that is assigned something else frees what it had."""
+    book = book_of(*POOLS)
+    book.assign(claim("s1"), addresses("1.2.3.4"))
+    book.assign(claim("s1"), addresses("1.2.3.5"))
+    assert book.holders(parse_address("1.2.3.4")) == ()
+    book.validate()

@@ -1,0 +1,134 @@
+"""New sets of pools, and counters (spec: allocator §9, §10)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from mercurylb.allocator.claim import Claim, ServiceFamily
+from mercurylb.allocator.usage import COUNTER_MAX
+from mercurylb.values.address import parse_address
+from tests.unit.plan.cluster import book_of, config_of, pool
+
+if TYPE_CHECKING:
+    from mercurylb.allocator.book import Book
+
+
+def claim(name: str, **more: Any) -> Claim:
+    """Make a claim."""
+    return Claim(service=name, namespace="default", family=ServiceFamily.IPV4, **more)
+
+
+def held() -> Book:
+    """Make the book of the original's table: s1 has 1.2.3.0, s2 has 1000::."""
+    book = book_of(pool("test", "1.2.3.0/30", "1000::/126"))
+    book.assign(claim("s1"), [parse_address("1.2.3.0")])
+    book.assign(claim("s2"), [parse_address("1000::")])
+    return book
+
+
+RELOADS: dict[str, tuple[list[Any], str | None, str | None]] = {
+    "same": ([pool("test", "1.2.3.0/30", "1000::/126")], "test", "test"),
+    "expanded": ([pool("test", "1.2.3.0/24", "1000::/120")], "test", "test"),
+    "v4 shrunk": ([pool("test", "1.2.3.2/31", "1000::/126")], None, "test"),
+    "v6 shrunk": ([pool("test", "1.2.3.0/30", "1000::2/127")], "test", None),
+    "renamed": ([pool("test2", "1.2.3.0/30", "1000::/126")], "test2", "test2"),
+    "split": (
+        [pool("test", "1.2.3.0/31", "1000::2/127"), pool("test2", "1.2.3.2/31", "1000::/127")],
+        "test",
+        "test2",
+    ),
+    "avoidBuggyIPs": (
+        [pool("test2", "1.2.3.0/30", "1000::/126", avoidBuggyIPs=True)],
+        None,
+        "test2",
+    ),
+    "pinned elsewhere": (
+        [pool("test", "1.2.3.0/30", "1000::/126", serviceAllocation={"namespaces": ["x"]})],
+        "test",
+        "test",
+    ),
+    "autoAssign off": (
+        [pool("test", "1.2.3.0/30", "1000::/126", autoAssign=False)],
+        "test",
+        "test",
+    ),
+    "all gone": ([], None, None),
+}
+
+
+@pytest.mark.parametrize(("pools", "first", "second"), RELOADS.values(), ids=RELOADS)
+def test_reload(pools: list[Any], first: str | None, second: str | None) -> None:
+    """A holding follows its addresses to whichever pool has them, and is dropped if none does."""
+    book = held()
+    lost = book.set_pools(config_of(*pools).pools)
+    book.validate()
+    holdings = [book.holding(name) for name in ("s1", "s2")]
+    assert [each and each.pool for each in holdings] == [first, second]
+    assert lost == tuple(
+        name for name, each in zip(("s1", "s2"), holdings, strict=True) if each is None
+    )
+
+
+def test_freed_addresses_are_given_out_after_a_reload() -> None:
+    """What was held before a reload is in use after it, and only that."""
+    book = held()
+    book.set_pools(config_of(pool("test", "1.2.3.0/31", "1000::/127")).pools)
+    assert str(book.usages["test"].find(4, share_key=("", ""), ports=frozenset())) == "1.2.3.1"
+    book.release("s1")
+    assert str(book.usages["test"].find(4, share_key=("", ""), ports=frozenset())) == "1.2.3.0"
+
+
+@pytest.mark.parametrize(
+    ("addresses", "avoid", "expected"),
+    [
+        (["1.2.3.0/24"], False, (256, 256, 0)),
+        (["1.2.3.0/24", "2.3.4.128/25"], False, (384, 384, 0)),
+        (["1.2.3.0/24", "2.3.4.128/25"], True, (381, 381, 0)),
+        (["1.2.3.0/24", "2.3.4.128/25", "1000::/64"], True, (COUNTER_MAX, 381, COUNTER_MAX)),
+        (["1.2.3.0/31", "1000::/127"], True, (3, 1, 2)),
+        (["1000::/64", "1.2.3.0/24"], False, (COUNTER_MAX, 256, COUNTER_MAX)),
+        ([f"100{i}::/67" for i in range(4)], False, (COUNTER_MAX, 0, COUNTER_MAX)),
+        (["1.2.0.0/16"], True, (65024, 65024, 0)),
+        (["1.2.3.0/32", "1.2.3.255/32"], True, (0, 0, 0)),
+        (["1000::/67"], False, (1 << 61, 0, 1 << 61)),
+        (["0.0.0.0/0", "1000::/66"], False, (COUNTER_MAX, 1 << 32, COUNTER_MAX)),
+    ],
+)
+def test_capacity(addresses: list[str], avoid: bool, expected: tuple[int, int, int]) -> None:
+    """Capacities are those of the original; a /32 to be avoided counts none, not minus one."""
+    (counters,) = book_of(pool("p", *addresses, avoidBuggyIPs=avoid)).counters()
+    assert (counters.total, counters.ipv4, counters.ipv6) == expected
+
+
+def test_in_use_counts_addresses_not_services() -> None:
+    """Three services on one address are one address in use, until the last leaves."""
+    book = book_of(pool("p", "1.0.0.0/30", "1::/126"))
+    address = [parse_address("1.0.0.1")]
+    for index in range(3):
+        book.assign(
+            claim(f"s{index}", ports=frozenset({("TCP", index)}), share_key=("k", "")), address
+        )
+    book.assign(claim("six"), [parse_address("1::2")])
+    (counters,) = book.counters()
+    assert (counters.ipv4_in_use, counters.ipv6_in_use, counters.in_use) == (1, 1, 2)
+    assert (counters.ipv4_available, counters.ipv6_available) == (3, 3)
+    for index in range(2):
+        book.release(f"s{index}")
+    assert book.counters()[0].ipv4_in_use == 1
+    book.release("s2")
+    assert book.counters()[0].ipv4_in_use == 0
+
+
+def test_changed_pools_are_told_once() -> None:
+    """Assignments, releases and reloads name the pools concerned, removed ones included."""
+    book = held()
+    assert book.take_changed_pools() == {"test"}
+    assert book.take_changed_pools() == frozenset()
+    book.assign(claim("s1"), [parse_address("1.2.3.0")])
+    assert book.take_changed_pools() == frozenset()
+    book.release("s1")
+    assert book.take_changed_pools() == {"test"}
+    book.set_pools(config_of(pool("new", "1.2.3.0/30")).pools)
+    assert book.take_changed_pools() == {"test", "new"}
