@@ -159,7 +159,10 @@ class Demo:
             what="the address is there",
             timeout_s=20,
         )
-        out.say("From a machine on the LAN:")
+        out.say(
+            "From a machine on the LAN. (A node answers for the address within milliseconds; "
+            "kube-proxy puts its rules for a new address in place after a second.)"
+        )
         self._page(f"http://{FORWARDED_TO}/", host="client")
         self._page(f"https://{FORWARDED_TO}/", host="client")
         out.say("From outside, through the router's rule for ports 80 and 443:")

@@ -7,6 +7,7 @@ and the console are there when asked for. See `lab.kubenode` for what a node is 
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from string import Template
@@ -112,17 +113,17 @@ class FullLab(Lab):
         controlplane.start_server(site, control)
         lab = cls(site)
         lab.power.start_all()  # kubelets try until the API server answers
-        api = controlplane.wait_ready(site)
-        progress.say(f"full lab {site.name}: API server is ready")
-        controlplane.start_managers(site, control)
-        kubeproxy.bind_role(api)
-        for node in site.plan.nodes:
-            kubeproxy.start(site, node.name, options.proxy_mode)
-        if options.dns:
-            lab.apply(dns_manifest())
-        if options.serve_chart:
-            chartrepo.serve(site, helm.ensure_helm(), Path(options.chart))
-        _await_nodes(lab, api)
+        with closing(controlplane.wait_ready(site)) as api:
+            progress.say(f"full lab {site.name}: API server is ready")
+            controlplane.start_managers(site, control)
+            kubeproxy.bind_role(api)
+            for node in site.plan.nodes:
+                kubeproxy.start(site, node.name, options.proxy_mode)
+            if options.dns:
+                lab.apply(dns_manifest())
+            if options.serve_chart:
+                chartrepo.serve(site, helm.ensure_helm(), Path(options.chart))
+            _await_nodes(lab, api)
         if options.dns:
             words = ("-n", "kube-system", "rollout", "status", "deployment/coredns")
             lab.kubectl(*words, f"--timeout={_READY_TIMEOUT_S:.0f}s", timeout_s=150)

@@ -7,6 +7,7 @@ a helper on each node renews its lease and the real controller judges it.
 
 from __future__ import annotations
 
+import time
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -24,14 +25,14 @@ from lab import (
     versions,
 )
 from lab.cluster import Lab
-from lab.errors import LabError
+from lab.errors import ApiError, LabError, WaitTimeout
 from lab.pods import Placed, Pods, rfc3339
 from lab.programs import Options as ProgramOptions
 from lab.programs import Programs, apply, load_yaml
 from lab.site import Settings, Site, clear
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from lab.apiclient import ApiClient
     from lab.process import Process
@@ -105,9 +106,10 @@ class LightLab(Lab):
         with closing(controlplane.wait_ready(site)) as api:
             progress.say(f"light lab {site.name}: API server is ready")
             controlplane.start_managers(site, control)
-            create_crds(api, Path(options.crds))
+            served = create_crds(api, Path(options.crds))
             register_nodes(site, api, options)
             kubeproxy.bind_role(api)
+            await_served(api, served)
         if options.proxy_mode != "none":
             for node in site.plan.nodes:
                 kubeproxy.start(site, node.name, options.proxy_mode)
@@ -152,14 +154,37 @@ class LightLab(Lab):
         return self.pods.web(name, plan, labels=chosen, namespace=namespace, port=port)
 
 
-def create_crds(api: ApiClient, folder: Path) -> None:
-    """Create every CustomResourceDefinition found in a folder's YAML files."""
+def create_crds(api: ApiClient, folder: Path) -> list[str]:
+    """Create every CustomResourceDefinition found in a folder; return the paths of their lists."""
     if not folder.is_dir():
         raise LabError(f"{folder} is no folder; give one with the CRDs' YAML files")
+    lists = []
     for file in sorted(folder.glob("*.yaml")):
         for document in load_yaml(file.read_text()):
             if document.get("kind") == "CustomResourceDefinition":
                 apply(api, document, "")
+                spec = document["spec"]
+                base = f"/apis/{spec['group']}"
+                lists += [f"{base}/{v['name']}/{spec['names']['plural']}" for v in spec["versions"]]
+    return lists
+
+
+def await_served(api: ApiClient, lists: Sequence[str], timeout_s: float = 20.0) -> None:
+    """Wait until lists of fresh resources are served from the API server's cache.
+
+    A program that starts before would be told to try again later, and figures of its start would
+    be figures of the API server.
+    """
+    deadline = time.monotonic() + timeout_s
+    for path in lists:
+        while True:
+            try:
+                api.get(f"{path}?resourceVersion=0&limit=1")
+                break
+            except ApiError as refused:
+                if time.monotonic() > deadline:
+                    raise WaitTimeout(f"{path} is not served: {refused}") from refused
+                time.sleep(0.02)
 
 
 def register_nodes(site: Site, api: ApiClient, options: LightOptions) -> None:

@@ -110,23 +110,23 @@ class ApiError(KubeError):
         self.retry_after_s = retry_after_s
 
 
-class Conflict(ApiError):
+class Conflict(ApiError):  # noqa: N818 (named as the API names it)
     """409: the object changed since it was read, or exists already."""
 
 
-class Gone(ApiError):
+class Gone(ApiError):  # noqa: N818
     """410: the resource version is no longer kept; list again."""
 
 
-class Denied(ApiError):
+class Denied(ApiError):  # noqa: N818
     """401 or 403: the credentials do not allow this."""
 
 
-class NotFound(ApiError):
+class NotFound(ApiError):  # noqa: N818
     """404: no such object, or no such kind."""
 
 
-class Unreachable(KubeError):
+class Unreachable(KubeError):  # noqa: N818
     """The API server did not answer."""
 
 

@@ -227,7 +227,7 @@ class Book:
                 assert set(use.holders) == seen.pop(address), address
                 assert len(use.holders) == 1 or use.share_key[0], address
                 found = self._index.find(address)
-                assert found is not None and address.number in found[1].used
+                assert found is not None and address.number in found[1].used  # noqa: PT018
             counters = usage.counters()
             assert counters.in_use == len(usage.uses), usage.pool.name
         assert not seen, seen

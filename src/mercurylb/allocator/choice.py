@@ -79,7 +79,7 @@ def add_missing_family(book: Book, claim: Claim) -> Allocation | Refusal:
     The address it has stays the first.
     """
     held = book.holding(claim.service)
-    assert held is not None and len(held.addresses) == 1, claim.service
+    assert held is not None and len(held.addresses) == 1, claim.service  # noqa: PT018 (the caller's duty)
     other: Family = IPV6 if held.addresses[0].family == IPV4 else IPV4
     usage = book.usages[held.pool]
     address = usage.find(other, share_key=claim.share_key, ports=claim.ports)
@@ -114,7 +114,7 @@ def _select(candidates: Candidates, claim: Claim) -> tuple[Address, ...] | None:
     if claim.family is ServiceFamily.DUAL:
         if claim.stacking is Stacking.SINGLE:
             return None
-        if claim.stacking is Stacking.REQUIRE_DUAL and len(candidates) < 2:
+        if claim.stacking is Stacking.REQUIRE_DUAL and len(candidates) < 2:  # noqa: PLR2004 (two families)
             return None
     return tuple(candidates.values()) or None
 

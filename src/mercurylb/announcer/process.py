@@ -210,8 +210,8 @@ def _become_brain(brain: Brain, sock: socket.socket, mask: set[int]) -> NoReturn
         for number in OWN_SIGNALS:
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        for name in os.listdir("/proc/self/fd"):
-            if int(name) > 2 and int(name) != sock.fileno():
+        for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 (names are numbers)
+            if int(name) > 2 and int(name) != sock.fileno():  # noqa: PLR2004 (standard streams)
                 _close_quietly(int(name))
         if os.getpriority(os.PRIO_PROCESS, 0) < 0:
             os.setpriority(os.PRIO_PROCESS, 0, 0)
@@ -222,7 +222,7 @@ def _become_brain(brain: Brain, sock: socket.socket, mask: set[int]) -> NoReturn
         code = exit_.code if isinstance(exit_.code, int) else int(exit_.code is not None)
     except KeyboardInterrupt:
         code = 130
-    except BaseException:
+    except BaseException:  # noqa: BLE001 (the last frame of the process)
         traceback.print_exc()
     finally:
         sys.stdout.flush()

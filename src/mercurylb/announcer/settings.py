@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-if TYPE_CHECKING:
-    pass
 
 MEMBERSHIP_PORT = 7946
 """The port of MetalLB 0.16 and of hashicorp/memberlist."""

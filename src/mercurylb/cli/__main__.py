@@ -12,7 +12,7 @@ from mercurylb.errors import MercuryError
 def main() -> None:
     """Run the command; exit 0 when it worked, 1 when it failed, 2 when it was called wrongly."""
     try:
-        import click
+        import click  # noqa: PLC0415 (an extra: say so when it is missing)
     except ImportError:
         sys.exit("mercurylb: the operator's command needs an extra: pip install 'mercurylb[cli]'")
 
@@ -44,7 +44,7 @@ def main() -> None:
     @click.option("--output", "-o", type=click.Choice(["text", "json"]), default="text")
     def explain_service(service: str, namespace: str, lb_class: str, output: str) -> None:
         """Tell why a service has its address or has none, and which nodes may announce it."""
-        from mercurylb.cli.explain import explain_from_cluster
+        from mercurylb.cli.explain import explain_from_cluster  # noqa: PLC0415 (`--help` is quick)
 
         try:
             explanation = asyncio.run(

@@ -11,7 +11,7 @@ from mercurylb.controller.settings import parse_settings
 def main() -> None:
     """Parse the command line, run, and exit."""
     settings = parse_settings(sys.argv[1:], os.environ)
-    from mercurylb.controller.app import run
+    from mercurylb.controller.app import run  # noqa: PLC0415 (`--help` needs none of it)
 
     sys.exit(run(settings))
 

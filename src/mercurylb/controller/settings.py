@@ -31,7 +31,7 @@ FLAGS: Final = (
     Flag("disable-cert-rotation", False, "leave the webhooks' certificate alone"),
     Flag(
         "cert-dir",
-        "/tmp/k8s-webhook-server/serving-certs",
+        "/tmp/k8s-webhook-server/serving-certs",  # noqa: S108 (the original's default)
         "directory of the webhooks' certificate",
     ),
     Flag("cert-service-name", "metallb-webhook-service", "service of the webhooks"),

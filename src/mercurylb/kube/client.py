@@ -178,7 +178,7 @@ class KubeClient:
         )
         return _decoded(resource, await self.perform(operation))
 
-    async def patch(
+    async def patch(  # noqa: PLR0913 (they name one object and one kind of patch)
         self,
         resource: Resource[T],
         name: str,
@@ -220,14 +220,14 @@ class KubeClient:
         )
         response = await self._answer("GET", path, params=params, timeout=timeout)
         try:
-            if response.status >= 400:
+            if response.status >= 400:  # noqa: PLR2004 (HTTP: an error)
                 raise await _error_of(response)
             yield Stream(response)
         finally:
             # Not release(): an unfinished watch must not go back into the pool.
             response.close()
 
-    async def _request(
+    async def _request(  # noqa: PLR0913 (the parts of a request)
         self,
         method: str,
         path: str,
@@ -244,7 +244,7 @@ class KubeClient:
                 return await self._once(method, path, params=params, body=body, headers=headers)
             except ApiError as error:
                 wait_s = error.retry_after_s
-                if error.status != 429 or wait_s is None or wait_s > patience_left_s:
+                if error.status != 429 or wait_s is None or wait_s > patience_left_s:  # noqa: PLR2004
                     raise
                 patience_left_s -= max(wait_s, 0.1)
                 await asyncio.sleep(wait_s)
@@ -262,19 +262,19 @@ class KubeClient:
             method, path, params=params, body=body, headers=headers, timeout=self._timeout
         )
         async with response:
-            if response.status >= 400:
+            if response.status >= 400:  # noqa: PLR2004 (HTTP: an error)
                 raise await _error_of(response)
             try:
                 return await response.read()
             except _BROKEN as error:
                 raise Unreachable(f"{method} {path}: {_text(error)}") from error
 
-    async def _answer(
+    async def _answer(  # noqa: PLR0913 (the parts of a request)
         self,
         method: str,
         path: str,
         *,
-        timeout: aiohttp.ClientTimeout,
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 (aiohttp's own, it has more than one clock)
         params: Mapping[str, str] | None = None,
         body: bytes = b"",
         headers: dict[str, str] | None = None,
@@ -300,7 +300,7 @@ class KubeClient:
                 )
             except _BROKEN as error:
                 raise Unreachable(f"{method} {path}: {_text(error)}") from error
-            if response.status != 401 or is_last or not await self._renewed(response):
+            if response.status != 401 or is_last or not await self._renewed(response):  # noqa: PLR2004
                 return response
             response.release()
         raise AssertionError("unreachable: the second round always returns")

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 class ConfigurationReporter:
     """Keeps one ConfigurationState object true."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (which object, which condition, who owns it)
         self,
         writer: Writer,
         *,

@@ -52,7 +52,7 @@ class EventCounts:
 class EventRecorder:
     """Writes events for one component."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (its collaborators)
         self,
         client: Performer,
         *,

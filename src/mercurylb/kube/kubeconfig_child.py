@@ -30,7 +30,7 @@ _EXEC_VERSIONS = (
 )
 
 
-class _Unusable(Exception):
+class _Unusable(Exception):  # noqa: N818 (private to this program; its text is what the user reads)
     pass
 
 
@@ -38,9 +38,9 @@ def resolve(path: str) -> dict[str, Any]:
     """Boil the current context of a file down to one server and one user."""
     # Imported here, and only in this process: see the top of the file.
     try:
-        import yaml
-        from lightkube.config.kubeconfig import KubeConfig
-        from lightkube.core.exceptions import ConfigError
+        import yaml  # noqa: PLC0415
+        from lightkube.config.kubeconfig import KubeConfig  # noqa: PLC0415
+        from lightkube.core.exceptions import ConfigError  # noqa: PLC0415
     except ImportError:
         raise _Unusable(
             "reading a kubeconfig needs the package lightkube: pip install 'mercurylb[cli]'"
@@ -70,7 +70,7 @@ def _first_existing(path: str) -> str:
     raise _Unusable("no such file")
 
 
-def _cluster(single: Any) -> dict[str, Any]:
+def _cluster(single: Any) -> dict[str, Any]:  # noqa: ANN401 (lightkube's types are not always there)
     cluster = single.cluster
     return {
         "server": cluster.server,
@@ -80,7 +80,7 @@ def _cluster(single: Any) -> dict[str, Any]:
     }
 
 
-def _user(single: Any) -> dict[str, Any]:
+def _user(single: Any) -> dict[str, Any]:  # noqa: ANN401 (as above)
     user = single.user
     if user.auth_provider:
         raise _Unusable(
@@ -113,7 +113,7 @@ def _read(path: str | Path) -> str:
         raise _Unusable(f"{path} cannot be read: {error}") from error
 
 
-def _run_plugin(plugin: Any) -> dict[str, Any]:
+def _run_plugin(plugin: Any) -> dict[str, Any]:  # noqa: ANN401 (as above)
     if plugin.apiVersion not in _EXEC_VERSIONS:
         raise _Unusable(
             f"exec plugin {plugin.command}: apiVersion {plugin.apiVersion} is not known"
@@ -127,7 +127,7 @@ def _run_plugin(plugin: Any) -> dict[str, Any]:
     }
     environ["KUBERNETES_EXEC_INFO"] = json.dumps(asked)
     try:
-        ran = subprocess.run(
+        ran = subprocess.run(  # noqa: S603 (the operator's own kubeconfig names the command)
             [plugin.command, *(plugin.args or ())],
             env=environ,
             stdin=subprocess.DEVNULL,
@@ -160,12 +160,12 @@ def _seconds_until(text: str | None) -> float | None:
 def main() -> int:
     """Print the credentials of the file named by the only argument."""
     try:
-        print(json.dumps(resolve(sys.argv[1])))
+        print(json.dumps(resolve(sys.argv[1])))  # noqa: T201 (the pipe is this program's output)
     except _Unusable as error:
-        print(" ".join(str(error).split()), file=sys.stderr)
+        print(" ".join(str(error).split()), file=sys.stderr)  # noqa: T201
         return 1
     except (LookupError, ValueError) as error:
-        print(f"not a usable kubeconfig: {type(error).__name__}", file=sys.stderr)
+        print(f"not a usable kubeconfig: {type(error).__name__}", file=sys.stderr)  # noqa: T201
         return 1
     return 0
 

@@ -33,7 +33,7 @@ class KubeObject(Protocol):
     """Anything with metadata: all that this room knows of an object."""
 
     @property
-    def metadata(self) -> Any:
+    def metadata(self) -> Any:  # noqa: ANN401 (narrow structs differ in what they declare; see Meta)
         """Give the `Meta` of the object."""
 
 

@@ -42,7 +42,7 @@ class WatchCounts:
 class Watcher(Generic[T]):
     """Keeps one store true to the API server."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (its collaborators)
         self,
         client: KubeClient,
         resource: Resource[T],

@@ -8,9 +8,6 @@ import msgspec
 
 from mercurylb.layer2.interface import Interface
 
-if TYPE_CHECKING:
-    pass
-
 
 class SendFrame(msgspec.Struct, frozen=True):
     """Put a whole Ethernet frame on an interface."""

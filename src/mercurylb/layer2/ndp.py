@@ -82,7 +82,7 @@ def decode(frame: bytes) -> Solicitation:
     if checksum(source, destination, message) != 0:
         raise WireError("ndp", "checksum", offset=_ICMP_START + 2)
     target = message[8:24]
-    if target[0] == 0xFF:
+    if target[0] == 0xFF:  # noqa: PLR2004 (ff00::/8 is multicast)
         raise WireError("ndp", "the target is a multicast address", offset=_TARGET_START)
     return Solicitation(
         destination_mac=frame[0:6],
@@ -98,14 +98,14 @@ def _message(frame: bytes) -> bytes:
     """Return the ICMPv6 message of a frame, without the padding behind it."""
     if len(frame) < _ICMP_START + 4:
         raise WireError("ndp", f"{len(frame)} bytes are no whole packet", offset=len(frame))
-    if frame[12:14] != ETHERTYPE or frame[14] >> 4 != 6:
+    if frame[12:14] != ETHERTYPE or frame[14] >> 4 != 6:  # noqa: PLR2004 (IP version)
         raise WireError("ndp", "not IPv6", offset=12)
     if frame[20] != ICMPV6:
         raise WireError("ndp", f"next header {frame[20]}", offset=20)
-    if frame[21] != 255:
+    if frame[21] != 255:  # noqa: PLR2004 (RFC 4861 §7.1.1: nobody forwarded it)
         raise WireError("ndp", f"hop limit {frame[21]}", offset=21)
     size = int.from_bytes(frame[18:20], "big")
-    if not 4 <= size <= len(frame) - _ICMP_START:
+    if not 4 <= size <= len(frame) - _ICMP_START:  # noqa: PLR2004 (type, code, checksum)
         raise WireError("ndp", f"payload length {size}", offset=18)
     return frame[_ICMP_START : _ICMP_START + size]
 
@@ -118,7 +118,7 @@ def _source_link_layer(message: bytes) -> bytes | None:
         size = message[at + 1] * 8 if at + 1 < len(message) else 0
         if size == 0 or at + size > len(message):
             raise WireError("ndp", "an option has no or too much length", offset=_ICMP_START + at)
-        if message[at] == SOURCE_LINK_LAYER and size == 8 and found is None:
+        if message[at] == SOURCE_LINK_LAYER and size == 8 and found is None:  # noqa: PLR2004
             found = message[at + 2 : at + 8]
         at += size
     return found
@@ -142,7 +142,7 @@ def check_solicitation(frame: bytes, link_local: bytes) -> Solicitation | Drop:
     return solicitation
 
 
-def advertisement(
+def advertisement(  # noqa: PLR0913 (one argument per field)
     *,
     destination_mac: bytes,
     destination: bytes,

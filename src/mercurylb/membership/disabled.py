@@ -29,7 +29,7 @@ class DisabledMembership:
         del peers, now
         return []
 
-    def on_ready(self, is_ready: bool, now: float) -> list[MembershipEffect]:
+    def on_ready(self, is_ready: bool, now: float) -> list[MembershipEffect]:  # noqa: FBT001 (Membership)
         """Be alive when ready."""
         del now
         if is_ready == self._is_ready:

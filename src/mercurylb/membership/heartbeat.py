@@ -170,7 +170,7 @@ class HeartbeatMembership:
         effects += [self._beat(member) for member in greeted]
         return effects
 
-    def on_ready(self, is_ready: bool, now: float) -> list[MembershipEffect]:
+    def on_ready(self, is_ready: bool, now: float) -> list[MembershipEffect]:  # noqa: FBT001 (Membership)
         """Take over whether this node is able to own."""
         self._wants_ready = is_ready
         if is_ready or not self._is_up:

@@ -75,7 +75,7 @@ class Membership(Protocol):
     def on_peers(self, peers: Sequence[Peer], now: float) -> list[MembershipEffect]:
         """Take over the list of the other nodes to talk to; the first call starts the grace."""
 
-    def on_ready(self, is_ready: bool, now: float) -> list[MembershipEffect]:
+    def on_ready(self, is_ready: bool, now: float) -> list[MembershipEffect]:  # noqa: FBT001
         """Take over whether this node is able to own addresses."""
 
     def on_datagram(self, source: str, payload: bytes, now: float) -> list[MembershipEffect]:

@@ -25,7 +25,7 @@ class DatagramPort:
 
     def __init__(self, address: str, port: int, on_datagram: Callable[[str, bytes], None]) -> None:
         """Bind; raise LinkError when the address or the port cannot be had (now)."""
-        is_ipv6 = ipaddress.ip_address(address).version == 6
+        is_ipv6 = ipaddress.ip_address(address).version == 6  # noqa: PLR2004
         family = socket.AF_INET6 if is_ipv6 else socket.AF_INET
         self.send_errors = 0
         self._port = port

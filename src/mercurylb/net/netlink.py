@@ -139,7 +139,7 @@ def _decode_message(kind: int, flags: int, body: bytes, at: int) -> LinkEvent | 
     if kind == _DONE:
         return DumpDone(is_complete=not flags & _INTERRUPTED)
     if kind == _ERROR:
-        if len(body) < 4:
+        if len(body) < 4:  # noqa: PLR2004 (the error number)
             raise WireError("netlink", "an error without a number", offset=at)
         return KernelError(-int(struct.unpack_from("=i", body)[0]))
     if kind in {_NEW_LINK, _DEL_LINK}:
@@ -180,7 +180,7 @@ def _decode_address(kind: int, body: bytes, at: int) -> LinkEvent | None:
     if kind == _DEL_ADDRESS:
         return AddressGone(index, address)
     long_flags = attributes.get(_ADDRESS_FLAGS, b"")
-    flags = int(struct.unpack("=I", long_flags)[0]) if len(long_flags) == 4 else short_flags
+    flags = int(struct.unpack("=I", long_flags)[0]) if len(long_flags) == 4 else short_flags  # noqa: PLR2004
     is_tentative = bool(flags & _TENTATIVE) and not flags & _OPTIMISTIC
     return AddressChanged(index, address, is_usable=not (is_tentative or flags & _DUPLICATE))
 
@@ -247,4 +247,4 @@ class LinkTable:
 
 
 def _is_link_local(address: bytes) -> bool:
-    return address[0] == 0xFE and address[1] & 0xC0 == 0x80
+    return address[0] == 0xFE and address[1] & 0xC0 == 0x80  # noqa: PLR2004 (fe80::/10)

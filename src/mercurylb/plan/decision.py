@@ -9,9 +9,6 @@ import msgspec
 
 from mercurylb.allocator.verdict import PoolVerdict
 
-if TYPE_CHECKING:
-    pass
-
 
 class Outcome(StrEnum):
     """What became of a service."""

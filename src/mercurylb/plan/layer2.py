@@ -94,7 +94,7 @@ class Layer2Decision(msgspec.Struct, frozen=True):
         )
 
 
-def plan_layer2(
+def plan_layer2(  # noqa: PLR0913 (all facts the decision rests on, by keyword)
     service: Service,
     *,
     config: Config | None,

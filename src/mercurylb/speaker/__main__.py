@@ -19,7 +19,7 @@ from mercurylb.speaker.settings import SpeakerSettings, parse_settings
 if TYPE_CHECKING:
     import socket
 
-SECRET_FILE = "secretkey"
+SECRET_FILE = "secretkey"  # noqa: S105 (a file's name)
 
 
 def main() -> None:
@@ -31,7 +31,7 @@ def main() -> None:
         sys.exit(f"mercurylb-speaker: {error}")
 
     def brain(sock: socket.socket) -> int:
-        from mercurylb.speaker.brain import run
+        from mercurylb.speaker.brain import run  # noqa: PLC0415 (the announcer needs none of it)
 
         return run(settings, sock)
 

@@ -19,7 +19,7 @@ def parse_exclusions(text: str, *, source: str) -> tuple[re.Pattern[str], ...]:
     The expressions are Go's (RE2). Its syntax is a subset of Python's but for a few classes
     (`[[:alpha:]]`, `\\pL`), which are refused rather than understood differently.
     """
-    import yaml
+    import yaml  # noqa: PLC0415 (needed once at start; the file's absence is the common case)
 
     try:
         document = yaml.safe_load(text)

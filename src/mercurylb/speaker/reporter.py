@@ -31,7 +31,7 @@ _PROTOCOL = "layer2"
 class Reporter:
     """Tells what this node announces."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (its collaborators)
         self,
         view: View,
         statuses: Store[ServiceL2Status],

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from mercurylb.telemetry.metrics import Registry
 
-EVERYWHERE = "0.0.0.0"
+EVERYWHERE = "0.0.0.0"  # noqa: S104 (the original's ports are reachable from outside the pod)
 
 
 class ServerSettings(Protocol):
@@ -51,7 +51,7 @@ class ServerSettings(Protocol):
         """Value of its flag."""
 
 
-class Stopped(Exception):
+class Stopped(Exception):  # noqa: N818 (no error)
     """The program was told to stop."""
 
 
@@ -100,7 +100,7 @@ async def stop_on_signal() -> None:
     raise Stopped
 
 
-def start_servers(
+def start_servers(  # noqa: PLR0913 (two servers, and whom they answer)
     group: asyncio.TaskGroup,
     settings: ServerSettings,
     registry: Registry,

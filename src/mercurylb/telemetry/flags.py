@@ -97,7 +97,7 @@ def parse(
     return values
 
 
-def parse_into(
+def parse_into(  # noqa: PLR0913 (what it reads, and what help and mistakes say)
     shape: type[S],
     flags: Sequence[Flag],
     argv: Sequence[str],

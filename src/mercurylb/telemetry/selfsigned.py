@@ -17,9 +17,9 @@ _VALIDITY = dt.timedelta(days=3650)
 def make_pem() -> bytes:
     """Make a certificate for `localhost` and 127.0.0.1 with its key."""
     # Imported here, and only in this process: see the top of the file.
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography import x509  # noqa: PLC0415
+    from cryptography.hazmat.primitives import hashes, serialization  # noqa: PLC0415
+    from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415
 
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])

@@ -97,7 +97,7 @@ class HealthServer(_Listener):
 class MetricsServer(_Listener):
     """What Prometheus asks."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (an address, what to show, and to whom)
         self,
         host: str,
         port: int,
@@ -135,7 +135,7 @@ class MetricsServer(_Listener):
             return Response(status=status, text=_TEXTS.get(status, "Not available") + "\n")
         try:
             body = self._registry.render()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 (a broken number must not end the program)
             log.error("metrics.scrape_failed", exc_info=error)
             return Response(status=500, text=_TEXTS[500] + "\n")
         return Response(body=body, headers={"Content-Type": CONTENT_TYPE})

@@ -87,18 +87,18 @@ def quoted(text: str) -> str:
 
 def _escape(character: str) -> str:
     code = ord(character)
-    if code <= 0xFF:
+    if code <= 0xFF:  # noqa: PLR2004 (two hexadecimal digits end here)
         return f"\\x{code:02x}"
-    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
+    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"  # noqa: PLR2004 (likewise)
 
 
 def _parse_ipv4(text: str) -> int | None:
     octets = text.split(".", 4)
-    if len(octets) != 4 or not text.isascii():
+    if len(octets) != 4 or not text.isascii():  # noqa: PLR2004 (RFC 791)
         return None
     number = 0
     for octet in octets:
-        if not octet.isdigit() or len(octet) > 3 or (octet[0] == "0" and len(octet) > 1):
+        if not octet.isdigit() or len(octet) > 3 or (octet[0] == "0" and len(octet) > 1):  # noqa: PLR2004
             return None
         value = int(octet)
         if value > _OCTET_MAX:
@@ -129,7 +129,7 @@ def _parse_ipv6(text: str) -> int | None:
 def _join_groups(groups: list[str]) -> int | None:
     number = 0
     for group in groups:
-        if not 1 <= len(group) <= 4 or not _HEX.issuperset(group):
+        if not 1 <= len(group) <= 4 or not _HEX.issuperset(group):  # noqa: PLR2004 (16 bits)
             return None
         number = number << 16 | int(group, 16)
     return number
@@ -138,7 +138,7 @@ def _join_groups(groups: list[str]) -> int | None:
 def _format_ipv6(number: int) -> str:
     groups = [f"{number >> shift & 0xFFFF:x}" for shift in range(112, -1, -16)]
     start, length = _longest_zero_run(groups)
-    if length < 2:
+    if length < 2:  # noqa: PLR2004 (RFC 5952 §4.2.2: a single group is not shortened)
         return ":".join(groups)
     return f"{':'.join(groups[:start])}::{':'.join(groups[start + length :])}"
 

@@ -108,7 +108,7 @@ def test_sharing_takes_the_lowest_that_fits() -> None:
         (DUAL, PREFER, "1.0.0.0 1::", "1.0.0.0", "1::"),
         (DUAL, Stacking.SINGLE, None, None, None),
     ],
-)  # fmt: skip
+)
 def test_families(
     family: ServiceFamily,
     stacking: Stacking,

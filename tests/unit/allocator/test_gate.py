@@ -93,7 +93,7 @@ def test_the_sequence_of_one_allocator() -> None:
         ("label of both wrong", claim("s10", namespace="test-ns1"), "40.0.0.2", INCOMPATIBLE),
         ("namespace of both wrong", claim("s10", labels=TEAM), "40.0.0.2", INCOMPATIBLE),
         ("pinned to nobody, by request", claim("s11"), "50.0.0.1", None),
-    ]  # fmt: skip
+    ]
     for what, who, text, expected in steps:
         before = dict(book.holdings())
         result = book.assign(who, addresses(text))

@@ -96,7 +96,7 @@ def test_freed_addresses_are_given_out_after_a_reload() -> None:
         (["0.0.0.0/0", "1000::/66"], False, (COUNTER_MAX, 1 << 32, COUNTER_MAX)),
     ],
 )
-def test_capacity(addresses: list[str], avoid: bool, expected: tuple[int, int, int]) -> None:
+def test_capacity(addresses: list[str], expected: tuple[int, int, int], *, avoid: bool) -> None:
     """Capacities are those of the original; a /32 to be avoided counts none, not minus one."""
     (counters,) = book_of(pool("p", *addresses, avoidBuggyIPs=avoid)).counters()
     assert (counters.total, counters.ipv4, counters.ipv6) == expected

@@ -103,7 +103,7 @@ def test_pool_counters_are_written_even_when_zero() -> None:
         (False, True, True),
     ],
 )
-def test_servable(ready: bool | None, serving: bool | None, *, expected: bool) -> None:
+def test_servable(ready: bool | None, serving: bool | None, *, expected: bool) -> None:  # noqa: FBT001 (a table)
     """An endpoint takes traffic unless it is told unready and not serving."""
     assert Endpoint(conditions=EndpointConditions(ready, serving)).is_servable is expected
     assert Endpoint().is_servable

@@ -35,7 +35,7 @@ SERVICES = """\
 NAME                                 TYPE           CLUSTER-IP       EXTERNAL-IP      PORT(S)                      AGE
 ingress-nginx-controller             LoadBalancer   10.102.87.119    192.168.111.11   80:30384/TCP,443:32623/TCP   7s
 ingress-nginx-controller-admission   ClusterIP      10.100.117.151   <none>           443/TCP                      7s
-"""
+"""  # noqa: E501  (as kubectl prints it)
 
 
 def test_the_table_of_services_must_be_that_of_the_walk_through() -> None:

@@ -20,7 +20,7 @@ from lab import isolation
         ({"ifname": "wg0", "link_type": "none", "linkinfo": {"info_kind": "wireguard"}}, True),
     ],
 )
-def test_only_cables_and_software_devices_belong(row: dict[str, Any], is_foreign: bool) -> None:
+def test_only_cables_and_software_devices_belong(row: dict[str, Any], is_foreign: bool) -> None:  # noqa: FBT001
     """A device that may reach hardware is named."""
     assert bool(isolation.foreign_links([row])) is is_foreign
 
@@ -38,6 +38,6 @@ def test_only_cables_and_software_devices_belong(row: dict[str, Any], is_foreign
         ({"dst": "10.0.0.0/8", "gateway": "172.16.0.1"}, False, False),
     ],
 )
-def test_default_routes_end_inside(route: dict[str, Any], is_router: bool, leads_out: bool) -> None:
+def test_default_routes_end_inside(route: dict[str, Any], is_router: bool, leads_out: bool) -> None:  # noqa: FBT001
     """A default route leads to the lab's router, which itself has none."""
     assert bool(isolation.outward_defaults([route], is_router=is_router)) is leads_out

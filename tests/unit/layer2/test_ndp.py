@@ -18,7 +18,7 @@ GROUP = ndp.solicited_node_group(VIP)
 SOURCE_LL = b"\x01\x01" + ASKER_MAC
 
 
-def solicitation(
+def solicitation(  # noqa: PLR0913 (one argument per field that can be wrong)
     *,
     options: bytes = SOURCE_LL,
     source: bytes = ASKER,

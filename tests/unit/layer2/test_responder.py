@@ -91,7 +91,7 @@ def test_owner_is_the_first_live_node(
     responder: Responder,
     ranking: tuple[str, ...],
     live: set[str] | None,
-    is_owner: bool,
+    is_owner: bool,  # noqa: FBT001 (a parameter of the table)
 ) -> None:
     """A service belongs to the first live node of its ranking, of all nodes if nobody counts."""
     responder.on_desired([Service("a", (V4,), ranking)], 1.0)

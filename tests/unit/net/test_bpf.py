@@ -92,7 +92,7 @@ def test_consecutive_addresses_are_one_range() -> None:
 def test_arp_filter_passes_requests_for_us_only(
     frame: bytes,
     packet_type: int,
-    expected: bool,
+    expected: bool,  # noqa: FBT001 (a parameter of the table)
 ) -> None:
     """Replies, other targets, other stations, our own frames and truncated ones stay outside."""
     assert accepts(bpf.arp_filter([b"\x0a\0\0\1"]), frame, packet_type) == expected

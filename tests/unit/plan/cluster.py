@@ -60,7 +60,7 @@ def on(*names: str) -> list[dict[str, Any]]:
     return [{"matchLabels": {"kubernetes.io/hostname": name}} for name in names]
 
 
-def service(
+def service(  # noqa: PLR0913 (what a service can be)
     name: str = "web",
     *,
     namespace: str = "default",
