@@ -2,7 +2,8 @@
 
 Cables are cut at the bridge, so the host sees its carrier go.  Everything else is one nftables
 table in the LAN's namespace, rendered anew from the recorded faults at each change and loaded
-atomically.  The kernel at hand has no netem; delay is a relay process between a host's cable and the bridge.
+atomically.  The kernel at hand has no netem; delay is a relay process between a host's cable and
+the bridge.
 
 Faults are written to ``faults.json`` so that a command and a test see the same ones.
 """

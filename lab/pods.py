@@ -1,8 +1,8 @@
 """Pods of the light profile: a real network namespace each, a process in it, a Pod object for it.
 
 A node's pods hang on a bridge ``cni0`` in the node, as the usual CNI plugin does it, with the
-node's pod networks.  The Pod object is Running and Ready as soon as its process is started; the real
-endpoint-slice controller makes the rest of it.
+node's pod networks.  The Pod object is Running and Ready as soon as its process is started; the
+real endpoint-slice controller makes the rest of it.
 """
 
 from __future__ import annotations

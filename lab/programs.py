@@ -1,8 +1,8 @@
 """The pair under test in the light profile: a controller and one speaker per node, as processes.
 
 Any pair that takes MetalLB 0.16's flags and environment will do.  Each has its own identity with
-the rights our chart gives it (or the administrator's, when told), its own Pod object, and the files a
-kubelet would mount.
+the rights our chart gives it (or the administrator's, when told), its own Pod object, and the files
+a kubelet would mount.
 
 The controller runs on host ``cp`` unless told otherwise, so that cutting a node off never takes it
 away; in that case its Pod object names the first node, as a pod must.  Speakers run on their nodes.

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lab import cgroup, netns, paths, topology
+from lab import cgroup, netns, paths, progress, topology
 from lab.errors import LabError
 from lab.process import Process, ProcessSpec, ProcessTable, read_stat
 from lab.topology import Plan
@@ -56,6 +56,7 @@ class Site:
         An owned lab belongs to the calling process: once that has died, the lab counts as dead.
         """
         site = cls(settings)
+        sweep()
         existing = cls.find(settings.name)
         if existing is not None and not existing.is_dead():
             raise LabError(
@@ -94,12 +95,17 @@ class Site:
             self.settings.owner_pid = 0
         self.save()
 
+    def is_orphan(self) -> bool:
+        """Tell whether the lab belongs to a process that has died."""
+        if not self.settings.owner_pid:
+            return False
+        owner = read_stat(self.settings.owner_pid)
+        return owner is None or owner.start_ticks != self.settings.owner_start_ticks
+
     def is_dead(self) -> bool:
         """Tell whether the lab's owner has died, or its API server has."""
-        if self.settings.owner_pid:
-            owner = read_stat(self.settings.owner_pid)
-            if owner is None or owner.start_ticks != self.settings.owner_start_ticks:
-                return True
+        if self.is_orphan():
+            return True
         if self.settings.phase != "up":
             return self.settings.owner_pid == 0
         server = self.processes.get("kube-apiserver")
@@ -152,6 +158,15 @@ def all_names() -> list[str]:
     root = paths.state_root()
     found = {entry.name for entry in root.iterdir() if entry.is_dir()} if root.is_dir() else set()
     return sorted(found | {name.split("-")[1] for name in netns.names("mlb-")})
+
+
+def sweep() -> None:
+    """Clear away every lab whose owner has died without doing so."""
+    for name in all_names():
+        found = Site.find(name)
+        if found is not None and found.is_orphan():
+            progress.say(f"clearing away lab {name}, which a dead process left behind")
+            clear(name)
 
 
 def clear(name: str) -> None:

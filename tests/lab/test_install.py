@@ -145,7 +145,7 @@ def test_a_cut_off_node_is_replaced_within_two_seconds(lab: FullLab, console: Co
 
 
 def test_helm_removes_what_it_installed(lab: FullLab, console: Console) -> None:
-    """After an uninstall no pod of the release is left, and the services keep their addresses."""
+    """After an uninstall no pod of the release is left."""
     console.run("helm uninstall metallb --namespace metallb --wait --timeout 60s", timeout_s=90)
     lab.wait_for(
         lambda: not lab.kubectl_json("-n", "metallb", "get", "pods")["items"],

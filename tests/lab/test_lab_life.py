@@ -86,8 +86,9 @@ def test_the_command_leaves_a_lab_that_another_command_ends() -> None:
         _command("down")
 
 
-def test_leftovers_of_a_killed_driver_give_way() -> None:
-    """After SIGKILL of its driver a lab counts as dead, and the next one takes its place."""
+@pytest.mark.parametrize("suffix", ["", "b"])
+def test_leftovers_of_a_killed_driver_give_way(suffix: str) -> None:
+    """After SIGKILL of its driver a lab counts as dead, and the next one clears it away."""
     driver = _start_driver()
     os.kill(driver.pid, signal.SIGKILL)
     driver.wait()
@@ -96,7 +97,7 @@ def test_leftovers_of_a_killed_driver_give_way() -> None:
     assert left.is_dead()
     before = [process.pid for process in left.processes.all() if process.is_alive()]
     assert before
-    with Lab.light(name=NAME, nodes=1, **BARE) as lab:
+    with Lab.light(name=f"{NAME}{suffix}", nodes=1, **BARE) as lab:
         assert not set(before) & {s.pid for s in all_stats() if s.state not in "ZX"}
         assert lab.api.is_ready()
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 import msgspec
-
 
 MEMBERSHIP_PORT = 7946
 """The port of MetalLB 0.16 and of hashicorp/memberlist."""

@@ -81,10 +81,10 @@ def _compile_pool(
             report.add(field, text, message, hint="write fewer, larger blocks")
             break
         prefixes += entry
-        blocks += (
+        blocks += [
             _Block(prefix, len(blocks) + offset, name, field, text, report)
             for offset, prefix in enumerate(entry)
-        )
+        ]
     pinning = _compile_pinning(spec.service_allocation, namespaces=namespaces, report=report)
     if len(report.problems) > before:
         return None

@@ -1,0 +1,198 @@
+"""The brain's picture: when the desired state changes, and when it must not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+
+from mercurylb.api.endpoint_slice import EndpointSlice
+from mercurylb.api.ip_address_pool import IPAddressPool
+from mercurylb.api.l2_advertisement import L2Advertisement
+from mercurylb.api.node import Node
+from mercurylb.api.pod import Pod
+from mercurylb.api.service import Service
+from mercurylb.kube.reflector import Applied, Deleted
+from mercurylb.kube.store import Store, Wakeup
+from mercurylb.plan.desired import Member
+from mercurylb.speaker.view import Identity, Stores, View
+
+if TYPE_CHECKING:
+    from mercurylb.plan.desired import Layer2Service
+
+ADDRESS = "10.20.30.1"
+
+
+class Cluster:
+    """A view from node iris1 on stores that the test fills; iris2 ranks first for the address."""
+
+    def __init__(self, identity: Identity | None = None) -> None:
+        bell = Wakeup()
+        self.stores = Stores(*(Store(bell) for _ in range(8)))
+        self.view = View(self.stores, identity or Identity(node="iris1"))
+        self._version = 0
+        self.put(self.stores.pools, IPAddressPool, "pool", {"addresses": ["10.20.30.0/24"]})
+        self.put(self.stores.l2_advertisements, L2Advertisement, "all", {})
+        for name, address in (("iris1", "192.0.2.1"), ("iris2", "192.0.2.2")):
+            self.node(name)
+            self.pod(name, address)
+        self.service("web")
+        self.endpoints("web", "iris1", "iris2")
+
+    def put(self, store: Any, kind: Any, name: str, spec: Any, **parts: Any) -> None:
+        """Create or change an object."""
+        self._version += 1
+        labels = parts.pop("labels", {})
+        cluster_wide = parts.pop("cluster_wide", False)
+        metadata = {"name": name, "resourceVersion": str(self._version), "labels": labels}
+        if not cluster_wide:
+            metadata["namespace"] = "default"
+        document = {"metadata": metadata, "spec": spec, **parts}
+        key = name if cluster_wide else f"default/{name}"
+        store.apply(Applied(key, msgspec.convert(document, kind)))
+
+    def node(self, name: str, *, heartbeat: int = 0, **labels: str) -> None:
+        """Create or change a node; the heartbeat changes nothing that matters."""
+        conditions = [{"type": "Ready", "status": "True", "heartbeat": heartbeat}]
+        self.put(
+            self.stores.nodes,
+            Node,
+            name,
+            {},
+            labels=labels,
+            cluster_wide=True,
+            status={"conditions": conditions},
+        )
+
+    def pod(self, node: str, address: str, *, phase: str = "Running") -> None:
+        """Create or change the speaker's pod of a node."""
+        status = {"podIP": address, "phase": phase}
+        self.put(self.stores.pods, Pod, f"speaker-{node}", {"nodeName": node}, status=status)
+
+    def service(self, name: str, **spec: Any) -> None:
+        """Create or change a service that has its address."""
+        spec = {"type": "LoadBalancer", "clusterIPs": ["10.96.0.9"], **spec}
+        status = {"loadBalancer": {"ingress": [{"ip": ADDRESS}]}}
+        self.put(self.stores.services, Service, name, spec, status=status)
+
+    def endpoints(self, service: str, *nodes: str) -> None:
+        """Create or change the one endpoint slice of a service."""
+        self.put(
+            self.stores.endpoint_slices,
+            EndpointSlice,
+            f"{service}-abc",
+            {},
+            labels={"kubernetes.io/service-name": service},
+            endpoints=[{"addresses": ["10.244.0.1"], "nodeName": node} for node in nodes],
+        )
+
+    def step(self, *announced: str) -> bool:
+        """Take a step and tell whether the desired state changed."""
+        return self.view.step(announced).has_changed
+
+    @property
+    def wanted(self) -> Layer2Service | None:
+        """Give what is wanted for the one service."""
+        return next(iter(self.view.desired.layer2), None)
+
+
+@pytest.fixture
+def cluster() -> Cluster:
+    """Give a cluster that has settled."""
+    made = Cluster()
+    assert made.step()
+    return made
+
+
+def test_the_ranking_and_the_members_are_complete(cluster: Cluster) -> None:
+    """The first step ranks both nodes and knows the other speaker."""
+    assert cluster.wanted is not None
+    assert cluster.wanted.ranking == ("iris2", "iris1")
+    assert cluster.view.desired.members == (Member("iris2", "192.0.2.2"),)
+
+
+def test_a_quiet_step_changes_nothing(cluster: Cluster) -> None:
+    """Nothing is sent to the announcer without need, and a node's heartbeat is no need."""
+    revision = cluster.view.desired.revision
+    cluster.node("iris2", heartbeat=1)
+    assert not cluster.step()
+    assert cluster.view.desired.revision == revision
+
+
+def test_an_excluded_node_leaves_the_ranking(cluster: Cluster) -> None:
+    """A label that matters is planned at once."""
+    cluster.node("iris2", **{"node.kubernetes.io/exclude-from-external-load-balancers": ""})
+    assert cluster.step()
+    assert cluster.wanted is not None
+    assert cluster.wanted.ranking == ("iris1",)
+
+
+def test_endpoints_that_vanish_withdraw_the_service(cluster: Cluster) -> None:
+    """Without an endpoint nobody announces; with one again somebody does."""
+    cluster.stores.endpoint_slices.apply(Deleted("default/web-abc"))
+    assert cluster.step()
+    assert cluster.wanted is None
+    cluster.endpoints("web", "iris1")
+    assert cluster.step()
+    assert cluster.wanted is not None
+
+
+def test_local_traffic_follows_its_endpoints(cluster: Cluster) -> None:
+    """With externalTrafficPolicy Local only nodes with an endpoint are ranked."""
+    cluster.service("web", externalTrafficPolicy="Local")
+    cluster.endpoints("web", "iris1")
+    cluster.step()
+    assert cluster.wanted is not None
+    assert cluster.wanted.ranking == ("iris1",)
+
+
+def test_a_deleted_service_is_no_longer_wanted(cluster: Cluster) -> None:
+    """What is gone is not announced."""
+    cluster.stores.services.apply(Deleted("default/web"))
+    assert cluster.step()
+    assert cluster.wanted is None
+
+
+def test_a_speaker_that_ended_is_no_candidate(cluster: Cluster) -> None:
+    """A pod that has ended does not take part, a pod that is merely silent does."""
+    cluster.pod("iris2", "192.0.2.2", phase="Failed")
+    assert cluster.step()
+    assert cluster.wanted is not None
+    assert cluster.wanted.ranking == ("iris1",)
+    assert cluster.view.desired.members == ()
+
+
+def test_a_bad_pool_leaves_the_last_good_configuration(cluster: Cluster) -> None:
+    """The service stays announced, the step says what is wrong and where."""
+    cluster.put(cluster.stores.pools, IPAddressPool, "pool", {"addresses": ["nonsense"]})
+    step = cluster.view.step(())
+    assert not step.has_changed
+    assert "IPAddressPool default/pool: spec.addresses[0]" in step.error
+    assert cluster.wanted is not None
+
+
+def test_a_pool_taken_from_under_an_announced_address_waits(cluster: Cluster) -> None:
+    """The new configuration comes into force once the controller has moved the address."""
+    cluster.put(cluster.stores.pools, IPAddressPool, "pool", {"addresses": ["10.99.0.0/24"]})
+    step = cluster.view.step(("default/web",))
+    assert "default/web" in step.error
+    assert cluster.wanted is not None
+    assert cluster.step() is True
+    assert cluster.wanted is None
+
+
+def test_another_class_is_not_announced() -> None:
+    """A speaker looks after services of its class only."""
+    cluster = Cluster(Identity(node="iris1", lb_class="ours"))
+    cluster.step()
+    assert cluster.wanted is None
+
+
+def test_without_membership_every_node_is_a_candidate() -> None:
+    """When speakers do not watch each other, the nodes themselves are the candidates."""
+    cluster = Cluster(Identity(node="iris1", has_membership=False))
+    cluster.node("iris3")
+    cluster.step()
+    assert cluster.wanted is not None
+    assert set(cluster.wanted.ranking) == {"iris1", "iris2", "iris3"}
