@@ -7,6 +7,7 @@ kept ends the demo with a message and a status other than zero. The lab is taken
 from __future__ import annotations
 
 import re
+import signal
 import sys
 import time
 from typing import TYPE_CHECKING, Final
@@ -362,6 +363,8 @@ def diagnose(console: Console) -> None:
 def main() -> int:
     """Bring a lab up, perform the walk-through, take it down; return the exit status."""
     begin = time.monotonic()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
     try:
         with Lab.full(name=NAME, nodes=NODE_COUNT) as lab:
             try:

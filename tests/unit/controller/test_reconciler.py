@@ -20,9 +20,9 @@ from mercurylb.kube.writer import Outcome, Result
 from mercurylb.telemetry.metrics import Registry
 
 if TYPE_CHECKING:
-    from mercurylb.api.community import Community
     from collections.abc import Callable
 
+    from mercurylb.api.community import Community
     from mercurylb.kube.operation import Operation
 
 
