@@ -131,24 +131,17 @@ def write_bundle(images: Sequence[archive.Image]) -> Path:
 
     def build(scratch: Path) -> None:
         archive.write_archive(images, scratch / "images.tar")
-        _drop_older_bundles(folder)
+        cache.drop_older(folder, "bundle-*", keep=3)
 
     return cache.build_once(folder, "writing the images", build) / "images.tar"
-
-
-def _drop_older_bundles(current: Path, keep: int = 3) -> None:
-    """Remove all but the latest few bundles, as each change of the code makes one."""
-    bundles = [p for p in current.parent.glob("bundle-*") if p != current]
-    for old in sorted(bundles, key=lambda p: p.stat().st_mtime, reverse=True)[keep:]:
-        shutil.rmtree(old, ignore_errors=True)
 
 
 def _layer(name: str, fill: Callable[[Path], None]) -> archive.Layer:
     inputs = [name, str(RECIPE), *_APPLETS, _NGINX_CONF, _WEB_START, *_NGINX_PACKAGES]
     if name == "coredns":
-        inputs.append(str(coredns.ensure_coredns()))
+        inputs.append(coredns.ensure_coredns().parent.name)
     if name == "pause":
-        inputs.append(str(pause.ensure_pause()))
+        inputs.append(pause.ensure_pause().parent.name)
     digest = hashlib.sha256("\n".join(inputs).encode()).hexdigest()[: cache.KEY_LENGTH]
     folder = paths.cache_root() / "images" / f"{name}-{digest}"
 

@@ -42,6 +42,16 @@ def build_once(target: Path, what: str, build: Callable[[Path], None]) -> Path:
     return target
 
 
+def drop_older(current: Path, pattern: str, *, keep: int) -> None:
+    """Remove all but the latest `keep` folders beside `current` that match `pattern`.
+
+    For results that change with every edit of the code; `current` itself is not counted.
+    """
+    others = [path for path in current.parent.glob(pattern) if path != current]
+    for old in sorted(others, key=lambda path: path.stat().st_mtime, reverse=True)[keep:]:
+        shutil.rmtree(old, ignore_errors=True)
+
+
 @contextmanager
 def lock(name: str, what: str) -> Iterator[None]:
     """Hold the machine-wide lock called `name`; say so when another process has it."""

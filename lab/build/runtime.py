@@ -133,6 +133,7 @@ def _layer(name: str, key: Sequence[str], fill: Callable[[Path], None]) -> archi
         (scratch / "digest").write_text(layer.digest)
         if name != "python-base":
             shutil.rmtree(root)
+        cache.drop_older(folder, f"{name}-*", keep=5)
 
     cache.build_once(folder, f"building image layer {name}", build)
     return archive.Layer(folder / "layer.tar", (folder / "digest").read_text())

@@ -153,9 +153,12 @@ def test_many_writes_are_seen_and_paged(lab: LightLab) -> None:
                 create = Operation(Verb.CREATE, CONFIG_MAPS, namespace=namespace, body=body)
                 writer.submit(f"c{index}", create, outcomes.append)
             await writer.idle()
-            await until(lambda: len(watcher.store) == 600)
+            names = {f"{namespace}/c{index}" for index in range(600)}
+            await until(lambda: names <= watcher.store.objects.keys())
         assert {outcome.result for outcome in outcomes} == {Result.DONE}
-        assert len(await client.list(CONFIG_MAPS, Selection(namespace=namespace))) == 600
+        listed = await client.list(CONFIG_MAPS, Selection(namespace=namespace))
+        # Kubernetes itself puts its CA certificate beside them.
+        assert {f"{namespace}/{item.metadata.name}" for item in listed} >= names
 
     inside(lab, scenario)
 
@@ -213,7 +216,8 @@ def test_expired_version(lab: LightLab) -> None:
                 namespace=namespace,
             )
             await until(lambda: f"{namespace}/p" in watcher.store)
-        assert watcher.counts.failures == 1
+        assert watcher.counts.failures >= 1
+        assert watcher.counts.relists == 1
 
     inside(lab, scenario)
 

@@ -182,7 +182,7 @@ class BookBesideModel(RuleBasedStateMachine):
                 service, ServiceFamily.DUAL, held.ports, held.share_key, Stacking.SINGLE
             )
             result = book.assign(claim, held.addresses)
-            # A pool that was pinned elsewhere meanwhile keeps its guests only until they are looked at.
+            # Guests of a pool that was pinned elsewhere stay only until they are looked at.
             admitted = self.model.accepts(claim, held.addresses)
             assert (result == held) is admitted
         book.validate()

@@ -98,6 +98,18 @@ def test_sharing_takes_the_lowest_that_fits() -> None:
     book.validate()
 
 
+def test_sharing_notices_a_lower_address_that_joins() -> None:
+    """What was found full stays passed over, but an address that begins to share is looked at."""
+    book = book_of(pool("p", "10.0.0.0/28"))
+    assert automatic(book, claim("alone")) == "10.0.0.0"
+    assert automatic(book, shared("a", 80)) == "10.0.0.1"
+    assert automatic(book, shared("b", 81)) == "10.0.0.1"
+    assert automatic(book, shared("c", 81)) == "10.0.0.2"
+    book.release("alone")
+    assert automatic(book, shared("d", 80)) == "10.0.0.0"
+    assert automatic(book, shared("e", 81)) == "10.0.0.0"
+
+
 @pytest.mark.parametrize(
     ("family", "stacking", "dual_pool", "v4_pool", "v6_pool"),
     [
@@ -189,7 +201,8 @@ def test_pools_not_for_automatic_use() -> None:
         "full": PoolReason.EXHAUSTED,
     }
     assert result.message == (
-        'no available IPs: pool elsewhere: its serviceAllocation does not include namespace "default"; '
+        "no available IPs: pool elsewhere: its serviceAllocation does not include namespace"
+        ' "default"; '
         "pool full: all 1 IPv4 addresses are in use (5.0.0.0 by holder); "
         "pool labels: the service's labels match none of its serviceSelectors; "
         "pool manual: autoAssign is false and it was not asked for; "
@@ -237,6 +250,15 @@ def test_lack_is_described(blocks: tuple[str, ...], message: str) -> None:
     for index in range(4):
         allocate_automatically(book, claim(f"h{index}"))
     assert automatic(book, claim()) == f"no available IPs: pool p: {message}"
+
+
+def test_lack_is_described_anew() -> None:
+    """The description names who holds the addresses now."""
+    book = book_of(pool("p", "1.0.0.0/32"))
+    for holder in ("one", "two"):
+        automatic(book, claim(holder))
+        assert f"1.0.0.0 by {holder})" in automatic(book, claim())
+        book.release(holder)
 
 
 def test_lack_by_avoidance_is_described() -> None:

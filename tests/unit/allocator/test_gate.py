@@ -116,32 +116,32 @@ def test_the_sequence_of_one_allocator() -> None:
             claim("s2"),
             "1.2.4.0",
             (
-                '["1.2.4.0"] is not allowed in config: 1.2.4.0 ends in .0 or .255 and pool test2 avoids'
-                " those"
+                '["1.2.4.0"] is not allowed in config: 1.2.4.0 ends in .0 or .255 and pool test2'
+                " avoids those"
             ),
         ),
         (
             claim("s2"),
             "1.2.4.5 1000::4",
             (
-                '["1.2.4.5" "1000::4"] is not allowed in config: pool test2 does not have 1000::4, that'
-                " is in pool test"
+                '["1.2.4.5" "1000::4"] is not allowed in config: pool test2 does not have 1000::4,'
+                " that is in pool test"
             ),
         ),
         (
             claim("s2"),
             "10.20.0.1",
             (
-                "pool test3 not compatible for ip assignment: its serviceAllocation does not include"
-                ' namespace "default"'
+                "pool test3 not compatible for ip assignment: its serviceAllocation does not"
+                ' include namespace "default"'
             ),
         ),
         (
             claim("s2"),
             "30.0.0.1",
             (
-                "pool test4 not compatible for ip assignment: the service's labels match none of its"
-                " serviceSelectors"
+                "pool test4 not compatible for ip assignment: the service's labels match none of"
+                " its serviceSelectors"
             ),
         ),
         (claim("s2"), "1.2.3.4 1.2.3.5", '"1.2.3.4" "1.2.3.5" has the same family'),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -70,3 +71,12 @@ def test_two_builders_do_not_collide(cache_root: Path) -> None:
     first.join()
     assert calls == ["slow"]
     assert (target / "result").exists()
+
+
+def test_only_the_latest_results_are_kept(cache_root: Path) -> None:
+    """Older siblings go, the current one and the latest few stay, other things are not touched."""
+    for age, name in enumerate(["code-a", "code-b", "code-c", "code-d", "base-a"]):
+        (cache_root / name).mkdir(parents=True)
+        os.utime(cache_root / name, (100 - age, 100 - age))
+    cache.drop_older(cache_root / "code-d", "code-*", keep=2)
+    assert sorted(p.name for p in cache_root.iterdir()) == ["base-a", "code-a", "code-b", "code-d"]

@@ -156,6 +156,12 @@ CASES: dict[str, tuple[tuple[Any, ...], dict[str, Any], str, str | None]] = {
         "1000:: 1.2.3.0",
         "IPAllocated",
     ),
+    "the order at hand is kept": (
+        (POOL5,),
+        {"cluster": DUAL, "has": "1.2.3.0 1000::", **REQUIRE, **asks("1000::,1.2.3.0")},
+        "1.2.3.0 1000::",
+        None,
+    ),
     "Require, clusterIPs v6 first, status hostname + 1000::": (
         (POOL5,),
         {"cluster": V6_FIRST, "has": "foo.bar 1000::", **REQUIRE},
@@ -410,8 +416,8 @@ def test_only_a_difference_is_written() -> None:
             [],
             {"has": "2.3.4.5"},
             (
-                'current IP for "default/web" not allowed by config, will attempt for new IP assignment: '
-                '["2.3.4.5"] is not allowed in config: 2.3.4.5 is in no pool'
+                'current IP for "default/web" not allowed by config, will attempt for new '
+                'IP assignment: ["2.3.4.5"] is not allowed in config: 2.3.4.5 is in no pool'
             ),
         ),
         (
@@ -419,8 +425,8 @@ def test_only_a_difference_is_written() -> None:
             [],
             {"has": "1.2.3.0 1.2.3.1"},
             (
-                'Failed to retrieve LBIPs IPFamily for ["1.2.3.0" "1.2.3.1"]: IPFamilyForAddresses: same '
-                'address family ["1.2.3.0" "1.2.3.1"]'
+                'Failed to retrieve LBIPs IPFamily for ["1.2.3.0" "1.2.3.1"]: IPFamilyForAddresses: '
+                'same address family ["1.2.3.0" "1.2.3.1"]'
             ),
         ),
         (
@@ -428,8 +434,8 @@ def test_only_a_difference_is_written() -> None:
             [],
             {"has": "1.2.3.0", "cluster": "None"},
             (
-                'Failed to retrieve ClusterIPs IPFamily for ["None"] None: IPFamilyForAddresses: invalid '
-                'address ["None"]'
+                'Failed to retrieve ClusterIPs IPFamily for ["None"] None: IPFamilyForAddresses: '
+                'invalid address ["None"]'
             ),
         ),
         (
@@ -443,8 +449,8 @@ def test_only_a_difference_is_written() -> None:
             [],
             {"has": "1.2.3.1", "cluster": DUAL, **PREFER},
             (
-                "cannot assign additional IP in PreferDualStack: no available IPs in pool pool1 for ipv6 "
-                "IPFamily: it has no IPv6 addresses"
+                "cannot assign additional IP in PreferDualStack: no available IPs in pool pool1 for "
+                "ipv6 IPFamily: it has no IPv6 addresses"
             ),
         ),
         ((POOL1,), [], {}, 'Assigned IP ["1.2.3.0"]'),

@@ -1,0 +1,80 @@
+"""`python -m bench`: measure, print one table, write JSON."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench import machine, scenarios
+from bench.figures import ELSEWHERE, rows
+from bench.stage import Pair
+from bench.table import render
+from lab import paths
+from lab.errors import LabError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+ALL = (*scenarios.SCALE, *scenarios.WIRE)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the scenarios that were asked for."""
+    given = parser().parse_args(argv)
+    if os.geteuid() != 0:
+        print("bench: this needs root: it makes network namespaces", file=sys.stderr)
+        return 1
+    # A terminated run takes its labs down like an interrupted one.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    about = machine.describe()
+    wanted = frozenset(given.only or ALL)
+    try:
+        ours = measure(Pair("ours"), wanted, given.rounds)
+        original = None
+        if given.original_controller and given.original_speaker:
+            pair = Pair("original", given.original_controller, given.original_speaker)
+            original = measure(pair, wanted, given.rounds)
+    except LabError as failed:
+        print(f"bench: {failed}", file=sys.stderr)
+        return 1
+    table = rows(ours, original)
+    print(render(table, about))
+    if original is None:
+        print("\n“elsewhere”: MetalLB 0.16 as measured on another machine, memory as resident size")
+    figures = {"ours": ours, "original": original, "elsewhere": dict(ELSEWHERE)}
+    told = {"machine": about, "figures": figures, "rows": [asdict(row) for row in table]}
+    given.json.parent.mkdir(parents=True, exist_ok=True)
+    given.json.write_text(json.dumps(told, indent=1) + "\n")
+    return 0
+
+
+def measure(pair: Pair, wanted: frozenset[str], rounds: int) -> dict[str, float]:
+    """Run the wanted scenarios with one pair."""
+    found: dict[str, float] = {}
+    if wanted & set(scenarios.SCALE):
+        found |= scenarios.scale(pair, wanted, rounds)
+    if wanted & set(scenarios.WIRE):
+        found |= scenarios.wire(pair, wanted, rounds)
+    return found
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line's parser."""
+    made = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    made.add_argument("--original-controller", metavar="PATH", help="a second controller")
+    made.add_argument("--original-speaker", metavar="PATH", help="a second speaker")
+    made.add_argument("--only", nargs="+", choices=ALL, metavar="NAME", help=", ".join(ALL))
+    made.add_argument("--rounds", type=int, default=5, help="how often a node is cut off")
+    default = paths.REPOSITORY / "build" / "bench.json"
+    made.add_argument("--json", type=Path, default=default, metavar="FILE")
+    return made
+
+
+if __name__ == "__main__":
+    sys.exit(main())

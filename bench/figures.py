@@ -1,0 +1,214 @@
+"""What the figures mean: rows of the table, budgets, what is known from elsewhere.  Pure."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+ELSEWHERE: Final[Mapping[str, float]] = {
+    "latency_p50_ms": 16.0,
+    "start_s": 17.8,
+    "controller_idle_mib": 62.0,
+    "controller_loaded_mib": 77.0,
+    "speaker_idle_mib": 65.0,
+    "answers_per_s": 9_600.0,
+    "foreign_cpu_percent": 42.0,
+    "cut_max_s": 5.2,
+    "kill_max_s": 6.5,
+    "stop_gap_max_s": 0.057,
+}
+"""Of MetalLB 0.16 on another machine; its memory was read as resident size."""
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """A bound of a figure, or of its ratio to what it is compared with."""
+
+    limit: float
+    of_ratio: bool = False
+    is_least: bool = False
+
+    def text(self, unit: str) -> str:
+        """Say the bound in words."""
+        sign = "≥" if self.is_least else "≤"
+        tail = " x" if self.of_ratio else f" {unit}"
+        return f"{sign} {number(self.limit)}{tail}".rstrip()
+
+    def is_met(self, value: float | None, ratio: float | None) -> bool | None:
+        """Tell whether the bound holds; None when there is nothing to compare."""
+        judged = ratio if self.of_ratio else value
+        if judged is None:
+            return None
+        return judged >= self.limit if self.is_least else judged <= self.limit
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of the table before it has figures.
+
+    ``against`` names the figure of the same pair that it is compared with; without it the second
+    pair's figure of the same name is meant.
+    """
+
+    key: str
+    what: str
+    unit: str
+    budget: Budget | None = None
+    against: str = ""
+    against_name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the table with its figures."""
+
+    key: str
+    what: str
+    unit: str
+    ours: float | None
+    other: float | None
+    other_is: str
+    ratio: float | None
+    budget: str
+    is_met: bool | None
+
+
+def _ratio_most(limit: float) -> Budget:
+    return Budget(limit, of_ratio=True)
+
+
+def _ratio_least(limit: float) -> Budget:
+    return Budget(limit, of_ratio=True, is_least=True)
+
+
+LINES: Final[tuple[Line, ...]] = (
+    Line("latency_p50_ms", "service created → address, p50", "ms", _ratio_most(0.6)),
+    Line("latency_p95_ms", "service created → address, p95", "ms"),
+    Line("latency_after_p50_ms", "create call answered → address, p50", "ms"),
+    Line("latency_after_p95_ms", "create call answered → address, p95", "ms"),
+    Line(
+        "latency_p50_ms",
+        "service created → address, beside a bare loop",
+        "ms",
+        against="bare_latency_p50_ms",
+        against_name="bare loop",
+    ),
+    Line("start_s", "start with 1 000 pending → all served", "s", _ratio_most(0.25)),
+    Line("start_filled_s", "… from filled caches", "s"),
+    Line(
+        "start_patches_per_s",
+        "status patches/s at start",
+        "/s",
+        _ratio_least(0.8),
+        against="bare_patches_per_s",
+        against_name="bare loop",
+    ),
+    Line(
+        "start_server_cpu_ms",
+        "… CPU of API server and etcd per service",
+        "ms",
+        against="bare_server_cpu_ms",
+        against_name="bare loop",
+    ),
+    Line(
+        "start_client_cpu_ms",
+        "… CPU of the controller per service",
+        "ms",
+        against="bare_client_cpu_ms",
+        against_name="bare loop",
+    ),
+    Line("controller_idle_mib", "controller, idle (PSS)", "MiB", _ratio_most(1.0)),
+    Line("controller_loaded_mib", "controller, 1 000 services (PSS)", "MiB", _ratio_most(1.0)),
+    Line("speaker_idle_mib", "speaker, idle (PSS)", "MiB", _ratio_most(1.0)),
+    Line("speaker_loaded_mib", "speaker, 1 000 announced (PSS)", "MiB"),
+    Line("brain_idle_mib", "… brain, idle", "MiB"),
+    Line("brain_loaded_mib", "… brain, 1 000 announced", "MiB"),
+    Line("announcer_idle_mib", "… announcer, idle", "MiB"),
+    Line("announcer_loaded_mib", "… announcer, 1 000 announced", "MiB"),
+    Line("announce_all_s", "1 000 services → all announced", "s"),
+    Line("answers_per_s", "ARP answers/s, asked 20 000/s", "/s"),
+    Line("answers_cpu_percent", "… speaker's CPU meanwhile", "%"),
+    Line("answers_max_per_s", "ARP answers/s, asked without pause", "/s"),
+    Line("answers_best_per_s", "ARP answers/s, the better of the two", "/s", _ratio_least(2.0)),
+    Line("idle_cpu_percent", "speaker's CPU, idle", "%"),
+    Line("foreign_cpu_percent", "speaker's CPU, 20 000 foreign ARP/s", "%", Budget(1.0)),
+    Line(
+        "foreign_cpu_percent",
+        "speaker's CPU, 20 000 foreign ARP/s, beside idle",
+        "%",
+        against="idle_cpu_percent",
+        against_name="idle",
+    ),
+    Line("cut_p50_s", "node cut off → another answers, p50", "s"),
+    Line("cut_max_s", "node cut off → another answers, max", "s", Budget(0.6)),
+    Line("kill_p50_s", "speaker killed → another answers, p50", "s"),
+    Line("kill_max_s", "speaker killed → another answers, max", "s", Budget(2.0)),
+    Line("stop_gap_max_s", "speaker stopped: longest time without ARP answer", "s"),
+    Line("stop_lost_max", "speaker stopped: datagrams lost of 1 000/s, max", "", Budget(0.0)),
+)
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """Return the smallest value that at least the share (0 to 1) of all values do not exceed."""
+    if not values:
+        raise ValueError("no values")
+    ordered = sorted(values)
+    rank = math.ceil(share * len(ordered))
+    return ordered[min(max(rank, 1), len(ordered)) - 1]
+
+
+def rows(ours: Mapping[str, float], original: Mapping[str, float] | None) -> list[Row]:
+    """Put figures beside each other; lines without any figure of ours are left out."""
+    found = []
+    for line in LINES:
+        value = ours.get(line.key)
+        if value is None:
+            continue
+        other, name = _other(line, ours, original)
+        ratio = value / other if other else None
+        budget = line.budget
+        found.append(
+            Row(
+                key=line.key,
+                what=line.what,
+                unit=line.unit,
+                ours=value,
+                other=other,
+                other_is=name,
+                ratio=ratio,
+                budget=budget.text(line.unit) if budget else "",
+                is_met=budget.is_met(value, ratio) if budget else None,
+            )
+        )
+    return found
+
+
+def _other(
+    line: Line, ours: Mapping[str, float], original: Mapping[str, float] | None
+) -> tuple[float | None, str]:
+    """Return what a line is compared with, and where that is from."""
+    if line.against:
+        found = ours.get(line.against)
+        return found, line.against_name if found is not None else ""
+    if original is not None:
+        found = original.get(line.key)
+        return found, "original" if found is not None else ""
+    key = "answers_per_s" if line.key == "answers_best_per_s" else line.key
+    found = ELSEWHERE.get(key)
+    return found, "elsewhere" if found is not None else ""
+
+
+def number(value: float) -> str:
+    """Write a figure with as many digits as mean something."""
+    size = abs(value)
+    if value == int(value) and size < 100:
+        return str(int(value))
+    if size >= 1000:
+        return f"{value:,.0f}".replace(",", " ")
+    if size >= 100:
+        return f"{value:.0f}"
+    return f"{value:.1f}" if size >= 10 else f"{value:.3g}"
