@@ -163,12 +163,14 @@ def percentile(values: Sequence[float], share: float) -> float:
 
 def rows(ours: Mapping[str, float], original: Mapping[str, float] | None) -> list[Row]:
     """Put figures beside each other; lines without any figure of ours are left out."""
-    found = []
+    found: list[Row] = []
     for line in LINES:
         value = ours.get(line.key)
         if value is None:
             continue
         other, name = _other(line, ours, original)
+        if other is None and any(row.key == line.key for row in found):
+            continue  # It would only say the same figure again.
         ratio = value / other if other else None
         budget = line.budget
         found.append(

@@ -17,7 +17,7 @@ import socket
 import struct
 import sys
 import time
-from typing import Final, TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from lab.observe import frames
 from lab.observe.neighbour import SHADOW4, SHADOW_MAC

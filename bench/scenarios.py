@@ -13,12 +13,13 @@ from bench.figures import percentile
 from lab.errors import ApiError
 
 if TYPE_CHECKING:
-    from lab.observe.report import OwnerReport
     from collections.abc import Callable, Mapping
+
     from bench.stage import Pair
     from lab.light import LightLab
-    from lab.process import Process
+    from lab.observe.report import OwnerReport
     from lab.observe.watch import Watch
+    from lab.process import Process
 
 Figures = dict[str, float]
 

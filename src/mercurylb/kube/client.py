@@ -118,6 +118,8 @@ class KubeClient:
         if self._session is not None:
             await self._session.close()
             self._session = None
+            # Aborted transports close their sockets in the loop's next round.
+            await asyncio.sleep(0)
 
     @property
     def namespace(self) -> str | None:
@@ -224,8 +226,7 @@ class KubeClient:
                 raise await _error_of(response)
             yield Stream(response)
         finally:
-            # Not release(): an unfinished watch must not go back into the pool.
-            response.close()
+            _abort(response)
 
     async def _request(  # noqa: PLR0913 (the parts of a request)
         self,
@@ -311,6 +312,17 @@ class KubeClient:
         except KubeError as error:
             response.release()
             raise Unreachable(f"credentials cannot be renewed: {error}") from error
+
+
+def _abort(response: aiohttp.ClientResponse) -> None:
+    """Cut the connection of an unfinished watch: it cannot be reused.
+
+    A TLS goodbye would wait for an answer, and a half-open server never gives one.
+    """
+    connection = response.connection
+    if connection is not None and connection.transport is not None:
+        connection.transport.abort()
+    response.close()
 
 
 async def _error_of(response: aiohttp.ClientResponse) -> ApiError:

@@ -34,6 +34,17 @@ def test_defaults_and_order_of_addresses() -> None:
     assert (compiled.auto_assign, compiled.avoid_buggy_ips, compiled.pinning) == (True, False, None)
 
 
+def test_ranges_that_split_into_many_blocks_do_not_clash_with_each_other() -> None:
+    """Blocks of several ranges and families of one pool are told apart."""
+    many = pool(
+        "a",
+        "192.168.111.11-192.168.111.11",
+        "192.168.111.20-192.168.111.29",
+        "fd00:111::11-fd00:111::20",
+    )
+    assert problems_of(many) == []
+
+
 def test_nulls_are_absences() -> None:
     """What is null counts as not written."""
     nulls = dict.fromkeys(["autoAssign", "avoidBuggyIPs", "serviceAllocation"])

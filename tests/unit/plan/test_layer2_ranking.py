@@ -213,6 +213,7 @@ SELECTION: dict[str, tuple[dict[str, Any], str, str]] = {
     ),
     "two ads with an interface each": ({"ads": [AD1, AD2]}, OWNER, "announce"),
     "no ads": ({"ads": []}, NO_AD, NO_AD),
+    "Cluster, no endpoint takes traffic": ({"states": [("iris1", NOT_READY)]}, OWNER, OWNER),
     "iris2 has no network": ({"down": "iris2"}, "announce", OWNER),
     "iris2 has no speaker": ({"speakers": "iris1"}, "announce", OWNER),
     "empty selectors": ({"ads": [advertisement("a", serviceSelectors=[])]}, OWNER, "announce"),

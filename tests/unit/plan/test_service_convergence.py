@@ -425,8 +425,8 @@ def test_only_a_difference_is_written() -> None:
             [],
             {"has": "1.2.3.0 1.2.3.1"},
             (
-                'Failed to retrieve LBIPs IPFamily for ["1.2.3.0" "1.2.3.1"]: IPFamilyForAddresses: '
-                'same address family ["1.2.3.0" "1.2.3.1"]'
+                'Failed to retrieve LBIPs IPFamily for ["1.2.3.0" "1.2.3.1"]: '
+                'IPFamilyForAddresses: same address family ["1.2.3.0" "1.2.3.1"]'
             ),
         ),
         (
@@ -449,8 +449,8 @@ def test_only_a_difference_is_written() -> None:
             [],
             {"has": "1.2.3.1", "cluster": DUAL, **PREFER},
             (
-                "cannot assign additional IP in PreferDualStack: no available IPs in pool pool1 for "
-                "ipv6 IPFamily: it has no IPv6 addresses"
+                "cannot assign additional IP in PreferDualStack: no available IPs in pool pool1 "
+                "for ipv6 IPFamily: it has no IPv6 addresses"
             ),
         ),
         ((POOL1,), [], {}, 'Assigned IP ["1.2.3.0"]'),
@@ -529,6 +529,8 @@ def test_an_invalid_wish_does_not_take_the_address_away() -> None:
         None,
     )
     assert reasons(decision) == ["noclusterIPsIPFamily"]
+    unadopted = plan_service(headless, book=book_of(POOL1))
+    assert (unadopted.addresses, unadopted.patch) == (("1.2.3.1",), None)
 
 
 def test_deprecated_annotations_are_told_when_something_is_written() -> None:
