@@ -131,6 +131,7 @@ LINES: Final[tuple[Line, ...]] = (
     Line("announcer_loaded_mib", "… announcer, 1 000 announced", "MiB"),
     Line("announce_all_s", "1 000 services → all announced", "s"),
     Line("answers_per_s", "ARP answers/s, asked 20 000/s", "/s"),
+    Line("answered_percent", "… share of the requests that were sent", "%"),
     Line("answers_cpu_percent", "… speaker's CPU meanwhile", "%"),
     Line("answers_max_per_s", "ARP answers/s, asked without pause", "/s"),
     Line("answers_best_per_s", "ARP answers/s, the better of the two", "/s", _ratio_least(2.0)),
@@ -147,7 +148,7 @@ LINES: Final[tuple[Line, ...]] = (
     Line("cut_max_s", "node cut off → another answers, max", "s", Budget(0.6)),
     Line("kill_p50_s", "speaker killed → another answers, p50", "s"),
     Line("kill_max_s", "speaker killed → another answers, max", "s", Budget(2.0)),
-    Line("stop_gap_max_s", "speaker stopped: longest time without ARP answer", "s"),
+    Line("stop_gap_max_s", "speaker stopped: longest time between two ARP answers", "s"),
     Line("stop_lost_max", "speaker stopped: datagrams lost of 1 000/s, max", "", Budget(0.0)),
 )
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import json
 import signal
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from bench import stage
 from bench.figures import percentile
 from lab.errors import ApiError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from bench.stage import Pair
     from lab.light import LightLab
@@ -227,6 +228,7 @@ def _arp(lab: LightLab, address: str) -> Figures:
     found["asked_per_s"], found["answers_per_s"] = paced["sent_per_s"], paced["answers_per_s"]
     found["asked_max_per_s"] = full["sent_per_s"]
     found["answers_max_per_s"] = full["answers_per_s"]
+    found["answered_percent"] = 100 * paced["answers_per_s"] / paced["sent_per_s"]
     found["answers_best_per_s"] = max(paced["answers_per_s"], full["answers_per_s"])
     return found
 
@@ -285,9 +287,15 @@ def _stop(lab: LightLab, address: str, rounds: int) -> Figures:
             stage.wait_other_owner(lab, address, owner)
             lab.speaker(owner).wait(15.0)
             time.sleep(1.0)
-            probes, seen = echoes.stop(), watch.stop()
+            probes, _ = echoes.stop(), watch.stop()
         lost.append(probes.tried - probes.succeeded)
-        gaps.append(seen.longest_gap_s)
+        gaps.append(longest_silence_s(watch.lines()))
         lab.speaker(owner).start()
     stage.settled_owner(lab, address)
     return {"stop_lost_max": float(max(lost)), "stop_gap_max_s": max(gaps)}
+
+
+def longest_silence_s(lines: Iterable[Mapping[str, Any]]) -> float:
+    """Return the longest time between two answers, however short."""
+    times = sorted(line["t"] for line in lines if line["kind"] == "answer")
+    return max((b - a for a, b in itertools.pairwise(times)), default=0.0)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lab import Lab
+from tests.lab.scene import Scene
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,3 +53,22 @@ def healed(light_lab: LightLab) -> Iterator[LightLab]:
     """Give the shared lab and end every fault after the test."""
     yield light_lab
     light_lab.faults.heal()
+
+
+@pytest.fixture
+def scene(light_lab: LightLab) -> Iterator[Scene]:
+    """Give a test its own names on the shared lab; what it made goes with it."""
+    made = Scene(light_lab)
+    yield made
+    light_lab.faults.heal()
+    made.close()
+
+
+@pytest.fixture(scope="session")
+def web(light_lab: LightLab) -> Iterator[str]:
+    """Run a web pod on each node; give the value of their label ``app``."""
+    for node in light_lab.nodes:
+        light_lab.web(f"web-{node}", node, labels={"app": "web"})
+    yield "web"
+    for node in light_lab.nodes:
+        light_lab.pods.remove(f"web-{node}")

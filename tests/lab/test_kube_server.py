@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import random
 import time
-import warnings
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -48,10 +46,6 @@ def lab() -> Iterator[LightLab]:
     """Bring up a control plane with nothing of ours on it."""
     options: dict[str, Any] = {"controller": "", "speaker": "", "proxy_mode": "none"}
     with Lab.light(name="kubeapi", nodes=1, **options) as running:
-        # The lab's first tries, while the server starts, leave sockets to the collector.
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ResourceWarning)
-            gc.collect()
         yield running
 
 

@@ -13,6 +13,7 @@ from mercurylb.api.meta import OwnerReference
 from mercurylb.config.community import NATIVE
 from mercurylb.controller.memberlist_secret import ensure_secret
 from mercurylb.controller.metrics import ControllerMetrics
+from mercurylb.controller.precedence import AfterWrites
 from mercurylb.controller.reconciler import Outlets, Reconciler, Stores
 from mercurylb.kube.access import AccessReviewer
 from mercurylb.kube.client import KubeClient
@@ -103,7 +104,7 @@ async def _serve(
         Selection(namespace=namespace, fields=f"metadata.name={CONTROLLER_NAME}"),
     )
     writer = Writer(client, random=dice, log=log)
-    recorder = EventRecorder(client, component=COMPONENT, random=dice, log=log)
+    recorder = EventRecorder(AfterWrites(client, writer), component=COMPONENT, random=dice, log=log)
     reporter = ConfigurationReporter(
         writer,
         namespace=namespace,

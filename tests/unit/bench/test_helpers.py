@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bench.flood import reply_filter
 from bench.load import address_of, many, status_patch
-from bench.scenarios import caches_filled
+from bench.scenarios import caches_filled, longest_silence_s
 from lab.observe import frames
 
 MAC = "02:00:00:00:00:01"
@@ -59,3 +59,11 @@ def test_time_of_filled_caches_is_read_from_the_log() -> None:
     log = 'x\n{"event":"controller.caches_filled","ts":"1970-01-01T00:01:40.250Z"}\n'
     assert caches_filled(log, 40.0) == 60.25
     assert caches_filled("started\n", 40.0) is None
+
+
+def test_silence_lies_between_answers_not_questions() -> None:
+    """Questions and claims do not shorten it."""
+    told = [(0.0, "answer"), (0.01, "answer"), (0.03, "asked"), (0.04, "gratuitous")]
+    lines = [{"t": t, "kind": kind} for t, kind in [*told, (0.06, "answer"), (0.07, "answer")]]
+    assert round(longest_silence_s(lines), 6) == 0.05
+    assert longest_silence_s([]) == 0.0
