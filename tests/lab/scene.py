@@ -12,7 +12,6 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from lab.errors import ApiError
-from lab.observe.report import owners
 from lab.status import who_answers
 
 if TYPE_CHECKING:
@@ -149,7 +148,7 @@ class Scene:
         self.lab.api.merge(service_path(key), patch)
 
     def close(self) -> None:
-        """Remove everything that the test made, and wait until no service of it is answered for."""
+        """Remove everything that the test made."""
         for path in reversed(self._paths):
             with suppress(ApiError):
                 self.lab.api.delete(path)
@@ -176,6 +175,22 @@ class Scene:
             return self.lab.wait_for(lambda: self.addresses(key), timeout_s=timeout_s)
         self.until(lambda: self.addresses(key) == list(wanted), f"{key} has {wanted}", timeout_s)
         return list(wanted)
+
+    def wait_endpoints(self, key: str, *, timeout_s: float = 40.0) -> None:
+        """Wait for the service's ready endpoints: Kubernetes' own work, slow after an outage."""
+        namespace, _, name = key.partition("/")
+        path = f"/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices"
+        selector = f"labelSelector=kubernetes.io/service-name%3D{name}"
+
+        def has_any() -> bool:
+            slices = self.lab.api.get(f"{path}?{selector}")["items"]
+            return any(
+                endpoint["conditions"].get("ready")
+                for item in slices
+                for endpoint in item.get("endpoints") or ()
+            )
+
+        self.until(has_any, f"{key} has endpoints", timeout_s)
 
     def until(
         self, condition: Callable[[], object], what: str = "", timeout_s: float = 10.0
@@ -253,8 +268,3 @@ def service_path(key: str) -> str:
     """Give the API path of a service."""
     namespace, _, name = key.partition("/")
     return f"/api/v1/namespaces/{namespace}/services/{name}"
-
-
-def strict(lines: list[Json]) -> Any:
-    """Report owners so that one unanswered question in 10 ms shows up as a gap."""
-    return owners(lines, quiet_s=0.05)

@@ -6,9 +6,20 @@ import asyncio
 import json
 from typing import Any
 
+from mercurylb.kube.report import Silence
 from mercurylb.kube.store import Store, Wakeup
 from mercurylb.kube.watch import Selection
 from mercurylb.kube.watcher import Watcher
+
+
+class Warnings(Silence):
+    """Keeps what was warned of."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[str, object]] = []
+
+    def warning(self, event: str, /, **pairs: object) -> None:
+        self.events.append((event, pairs.get("object")))
 
 
 def make(kit: Any, client: Any, **options: Any) -> Watcher[Any]:
@@ -120,8 +131,9 @@ async def test_endless_line_is_bounded(kit: Any, background: Any, until: Any) ->
 async def test_unreadable_object_harms_nobody_else(kit: Any, background: Any, until: Any) -> None:
     """An object that does not fit keeps its last good copy and is named; the others go on."""
     await kit.api.put("a", size=1)
+    log = Warnings()
     async with kit.client() as client:
-        watcher = make(kit, client)
+        watcher = make(kit, client, log=log)
         async with background(watcher.run()):
             await until(lambda: kit.api.watches)
             await kit.api.put("a", size="many")
@@ -129,6 +141,8 @@ async def test_unreadable_object_harms_nobody_else(kit: Any, background: Any, un
             await until(lambda: "default/b" in watcher.store)
             assert watcher.store.get("default/a").spec.size == 1
             assert "size" in watcher.store.problems["default/a"]
+            assert log.events == [("kube.object_unreadable", "Thing default/a")]
+            assert watcher.counts.unreadable == 1
             kit.api.compact()
             await kit.api.put("c")
             kit.api.break_watches()

@@ -237,3 +237,46 @@ async def test_random_bursts(background: Any) -> None:
         assert writer.pending_count == 0
     assert len(outcomes) == submitted
     assert dict(server.done) == last
+
+
+async def test_a_key_used_again_after_a_discard_never_runs_twice(
+    background: Any, until: Any
+) -> None:
+    """A key that stands in the queue twice still has one request at a time."""
+    server = Server()
+    writer = make(server, in_flight_max=2)
+    server.gate.clear()
+    async with background(writer.run()):
+        for name in ("x", "y"):
+            writer.submit(name, patch(name), lambda _: server.gate.clear())
+        await until(lambda: len(server.busy) == 2)
+        writer.submit("a", patch("a", b"0"))
+        writer.discard("a")
+        writer.submit("a", patch("a", b"1"))
+        server.gate.set()
+        await until(lambda: server.busy == {"a"})
+        writer.submit("a", patch("a", b"2"))
+        writer.submit("z", patch("z"))
+        await until(lambda: server.busy == {"a", "z"})
+        server.gate.set()
+        await writer.idle()
+    assert [body for name, body in server.done if name == "a"] == [b"1", b"2"]
+
+
+async def test_an_outage_is_remembered_across_wishes(background: Any, until: Any) -> None:
+    """New wishes of a key during an outage do not make its retries quick again."""
+    server = Server()
+    server.errors["a"] = [Unreachable("away")]
+    writer = make(server)
+    server.gate.clear()
+    async with background(writer.run()):
+        writer.submit("a", patch("a", b"old"))
+        await until(lambda: server.busy)
+        writer.submit("a", patch("a", b"new"))
+        server.gate.set()
+        await until(lambda: writer.counts.retries)
+        backoff = writer._waiting["a"].backoff
+        assert backoff is not None
+        assert backoff.failure_count == 1
+        await writer.idle()
+    assert server.done == [("a", b"new")]
