@@ -14,7 +14,7 @@ from bench.figures import percentile
 from lab.errors import ApiError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from bench.stage import Pair
     from lab.light import LightLab
@@ -146,9 +146,16 @@ def caches_filled(log: str, offset_s: float) -> float | None:
 def _announce_all(lab: LightLab) -> Figures:
     """Give every service an endpoint and wait until all are announced."""
     begin = time.monotonic()
+    before = {speaker.pid: stage.cpu_s(speaker) for speaker in stage.speakers(lab)}
     stage.answer(stage.load(lab, "create", "--slices", "--count", str(SERVICES)))
+    created = time.monotonic()
     lab.wait_for(lambda: _announced(lab) >= SERVICES, timeout_s=180, interval_s=0.5)
-    return {"announce_all_s": time.monotonic() - begin}
+    used = [stage.cpu_s(speaker) - before[speaker.pid] for speaker in stage.speakers(lab)]
+    return {
+        "announce_all_s": time.monotonic() - begin,
+        "announce_slices_s": created - begin,
+        "announce_speaker_cpu_s": max(used),
+    }
 
 
 def _announced(lab: LightLab) -> int:
@@ -224,6 +231,8 @@ def _arp(lab: LightLab, address: str) -> Figures:
     found["answers_cpu_percent"] = _cpu_percent(cpu, lambda: asked.append(run()))
     asked.append(ask(address, WITHOUT_PAUSE_PER_S, LOAD_S / 2)())
     foreign, paced, full = asked
+    extra = found["foreign_cpu_percent"] - found["idle_cpu_percent"]
+    found["foreign_extra_cpu_percent"] = max(0.0, extra)
     found["foreign_sent_per_s"] = foreign["sent_per_s"]
     found["asked_per_s"], found["answers_per_s"] = paced["sent_per_s"], paced["answers_per_s"]
     found["asked_max_per_s"] = full["sent_per_s"]
@@ -274,7 +283,7 @@ def _await_answers(watch: Watch[OwnerReport]) -> None:
 
 def _stop(lab: LightLab, address: str, rounds: int) -> Figures:
     """Stop the answering speaker gracefully while datagrams pass 1 000 times a second."""
-    lost, gaps = [], []
+    lost, silences = [], []
     for _ in range(min(rounds, 3)):
         owner = stage.settled_owner(lab, address)
         with (
@@ -289,13 +298,22 @@ def _stop(lab: LightLab, address: str, rounds: int) -> Figures:
             time.sleep(1.0)
             probes, _ = echoes.stop(), watch.stop()
         lost.append(probes.tried - probes.succeeded)
-        gaps.append(longest_silence_s(watch.lines()))
+        silences.append(longest_silence(watch.lines()))
         lab.speaker(owner).start()
     stage.settled_owner(lab, address)
-    return {"stop_lost_max": float(max(lost)), "stop_gap_max_s": max(gaps)}
+    return {
+        "stop_lost_max": float(max(lost)),
+        "stop_gap_max_s": max(length for length, _ in silences),
+        "stop_unanswered_max": float(max(asked for _, asked in silences)),
+    }
 
 
-def longest_silence_s(lines: Iterable[Mapping[str, Any]]) -> float:
-    """Return the longest time between two answers, however short."""
+def longest_silence(lines: Sequence[Mapping[str, Any]]) -> tuple[float, int]:
+    """Return the longest time between two answers, and how many questions fell into it.
+
+    One question belongs to the answer that ended the silence; a stalled observer asks no more.
+    """
     times = sorted(line["t"] for line in lines if line["kind"] == "answer")
-    return max((b - a for a, b in itertools.pairwise(times)), default=0.0)
+    begin, end = max(itertools.pairwise(times), key=lambda p: p[1] - p[0], default=(0.0, 0.0))
+    asked = sum(line["kind"] == "asked" and begin < line["t"] < end for line in lines)
+    return end - begin, max(0, asked - 1)

@@ -22,6 +22,8 @@ pytestmark = [pytest.mark.lab, pytest.mark.timeout(120)]
 
 EXCLUDE = "node.kubernetes.io/exclude-from-external-load-balancers"
 BOTH: dict[str, Any] = {"ipFamilyPolicy": "RequireDualStack", "ipFamilies": ["IPv4", "IPv6"]}
+NOISE_S = 0.4
+"""Silence that a busy machine makes by itself; a withdrawal lasts longer than that."""
 
 
 @pytest.fixture
@@ -204,41 +206,35 @@ def test_a_killed_speaker_is_replaced(announced: Scene) -> None:
 
 
 def test_a_speaker_that_ends_hands_over_without_a_gap(announced: Scene) -> None:
-    """SIGTERM of the owner: no question and no new connection stays unanswered.
-
-    A connection that was open when the address moved may be reset by the node it moved to, which
-    has never heard of it; that is so with every move of an address.
-    """
+    """SIGTERM of the owner: no question and no new connection stays unanswered."""
     lab = announced.lab
     first, second, _ = announced.ranking(announced.ip4())
-    url = f"http://{announced.ip4()}/"
-    with lab.observe.owner(announced.ip4()) as watch, lab.observe.http(url) as probes:
+    with lab.observe.owner(announced.ip4()) as watch:
         announced.owner_watch_ready(watch)
-        announced.until(lambda: probes.report().succeeded > 20)
-        before = probes.report()
         lab.speaker(first).signal(signal.SIGTERM)
-        announced.until(lambda: _mac(lab, second) in watch.report().owners, "the next answers")
+        begin, moved_at = time.monotonic(), 0.0
+        while not moved_at or time.monotonic() < moved_at + 0.5:
+            assert time.monotonic() < begin + 15, "the next node never answered"
+            # A lost SYN would be sent again after a second only.
+            lab.client.connect(announced.ip4(), 80, timeout_s=0.9).close()
+            if not moved_at and _mac(lab, second) in watch.report().owners:
+                moved_at = time.monotonic()
         assert lab.speaker(first).wait(10)
-        announced.quiet(watch, 1.0)
-    seen = watch.report()
-    assert seen.gaps == ()
+        announced.quiet(watch, 0.5)
+    assert watch.report().owners == (_mac(lab, first), _mac(lab, second))
     assert _unanswered(watch.lines()) == []
-    after = probes.report()
-    assert after.succeeded > before.succeeded
-    assert after.errors.keys() <= {"Connection reset by peer"}
-    assert sum(after.errors.values()) <= 3
 
 
 def _unanswered(lines: list[dict[str, Any]]) -> list[float]:
-    """Give the questions that nobody answered within 50 ms, but for the last ones asked."""
+    """Give the questions that nobody answered within 100 ms, but for the last ones asked."""
     answers = [line["t"] for line in lines if line["kind"] == "answer"]
     asked = [line["t"] for line in lines if line["kind"] == "asked"]
-    first, last = answers[0], lines[-1]["t"] - 0.1
+    first, last = answers[0], lines[-1]["t"] - 0.2
     missing, at = [], 0
     for t in asked:
         while at < len(answers) and answers[at] < t:
             at += 1
-        if first <= t <= last and (at == len(answers) or answers[at] - t > 0.05):
+        if first <= t <= last and (at == len(answers) or answers[at] - t > 0.1):
             missing.append(t)
     return missing
 
@@ -268,7 +264,7 @@ def test_a_dead_brain_is_not_noticed_on_the_wire(announced: Scene) -> None:
         announced.quiet(watch, 0.5)
     seen = watch.report()
     assert seen.owners == (_mac(lab, first),)
-    assert seen.gaps == ()
+    assert seen.longest_gap_s < NOISE_S
     announced.delete(_key(announced))
     announced.wait_owner(announced.ip4(), None)
     announced.wait_addresses(announced.service(selector={"app": "web"}, **BOTH))
@@ -293,7 +289,7 @@ def test_the_wire_does_without_an_api_server(announced: Scene) -> None:
             server.start()
             announced.until(lab.api.is_ready, "API server", 60)
     assert untouched.owners == (_mac(lab, first),)
-    assert untouched.gaps == ()
+    assert untouched.longest_gap_s < NOISE_S
     assert _gap(watch) <= 2.0
 
 

@@ -34,6 +34,7 @@ class Server:
         self.busy_max = 0
         self.gate = asyncio.Event()
         self.gate.set()
+        self.gates: dict[str, asyncio.Event] = {}
 
     async def perform(self, operation: Operation, *, patience_s: float | None = None) -> bytes:
         assert patience_s == 0.0
@@ -41,7 +42,7 @@ class Server:
         self.busy.add(operation.name)
         self.busy_max = max(self.busy_max, len(self.busy))
         try:
-            await self.gate.wait()
+            await self.gates.get(operation.name, self.gate).wait()
             await asyncio.sleep(0)
             errors = self.errors.get(operation.name)
             if errors:
@@ -244,21 +245,21 @@ async def test_a_key_used_again_after_a_discard_never_runs_twice(
 ) -> None:
     """A key that stands in the queue twice still has one request at a time."""
     server = Server()
+    gates = {name: asyncio.Event() for name in "xya"}
+    server.gates = gates
     writer = make(server, in_flight_max=2)
-    server.gate.clear()
     async with background(writer.run()):
-        for name in ("x", "y"):
-            writer.submit(name, patch(name), lambda _: server.gate.clear())
-        await until(lambda: len(server.busy) == 2)
-        writer.submit("a", patch("a", b"0"))
+        for name in ("x", "y", "a"):
+            writer.submit(name, patch(name, b"0"))
         writer.discard("a")
         writer.submit("a", patch("a", b"1"))
-        server.gate.set()
-        await until(lambda: server.busy == {"a"})
+        await until(lambda: server.busy == {"x", "y"})
+        gates["x"].set()
+        await until(lambda: server.busy == {"y", "a"})
         writer.submit("a", patch("a", b"2"))
-        writer.submit("z", patch("z"))
-        await until(lambda: server.busy == {"a", "z"})
-        server.gate.set()
+        gates["y"].set()
+        await until(lambda: server.busy == {"a"})
+        gates["a"].set()
         await writer.idle()
     assert [body for name, body in server.done if name == "a"] == [b"1", b"2"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bench.flood import reply_filter
 from bench.load import address_of, many, status_patch
-from bench.scenarios import caches_filled, longest_silence_s
+from bench.scenarios import caches_filled, longest_silence
 from lab.observe import frames
 
 MAC = "02:00:00:00:00:01"
@@ -62,8 +62,9 @@ def test_time_of_filled_caches_is_read_from_the_log() -> None:
 
 
 def test_silence_lies_between_answers_not_questions() -> None:
-    """Questions and claims do not shorten it."""
+    """Questions and claims do not shorten it; the question that was answered is not lost."""
     told = [(0.0, "answer"), (0.01, "answer"), (0.03, "asked"), (0.04, "gratuitous")]
-    lines = [{"t": t, "kind": kind} for t, kind in [*told, (0.06, "answer"), (0.07, "answer")]]
-    assert round(longest_silence_s(lines), 6) == 0.05
-    assert longest_silence_s([]) == 0.0
+    told += [(0.05, "asked"), (0.06, "answer"), (0.065, "asked"), (0.07, "answer")]
+    length, lost = longest_silence([{"t": t, "kind": kind} for t, kind in told])
+    assert (round(length, 6), lost) == (0.05, 1)
+    assert longest_silence([]) == (0.0, 0)
