@@ -145,7 +145,7 @@ LINES: Final[tuple[Line, ...]] = (
     Line("kill_p50_s", "speaker killed → another answers, p50", "s"),
     Line("kill_max_s", "speaker killed → another answers, max", "s", Budget(2.0)),
     Line("stop_gap_max_s", "speaker stopped: longest time between two ARP answers", "s"),
-    Line("stop_unanswered_max", "… questions unanswered in it, of 500/s", "", Budget(0.0)),
+    Line("stop_unanswered_max", "… questions asked in it, at 500/s", ""),
     Line("stop_lost_max", "speaker stopped: datagrams lost of 1 000/s, max", "", Budget(0.0)),
 )
 

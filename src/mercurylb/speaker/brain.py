@@ -103,7 +103,8 @@ class _Brain:
         self._client = client
         self._sock = sock
         self._channel: Channel[Observation] | None = None
-        self._last_seen: Observation | None = None
+        self._unreported: Observation | None = None
+        self._has_announcer = False
         self._registry = Registry()
         add_process_metrics(self._registry)
         self._metrics = SpeakerMetrics(self._registry)
@@ -173,7 +174,7 @@ class _Brain:
                 authorize=AccessReviewer(self._client, log=log).status_of,
                 ready={
                     "caches": lambda: "" if self._informers.has_synced else "not filled yet",
-                    "announcer": lambda: "" if self._last_seen else "has not answered yet",
+                    "announcer": lambda: "" if self._has_announcer else "has not answered yet",
                 },
                 health_host=HEALTH_HOST,
             )
@@ -204,9 +205,10 @@ class _Brain:
             desired = self._view.desired
             channel.send(desired)
             log.debug("speaker.desired", revision=desired.revision, services=len(desired.layer2))
-        if self._last_seen is not None:
-            self._reporter.on_observation(self._last_seen)
-        if self._statuses.take_dirty():
+        if self._unreported is not None:
+            observation, self._unreported = self._unreported, None
+            self._reporter.on_observation(observation)
+        else:
             self._reporter.write_statuses()
         if any(self._states.get(key) is None for key in self._states.take_dirty()):
             self._config_reporter.repeat()
@@ -217,9 +219,9 @@ class _Brain:
             await asyncio.sleep(RENEWAL_INTERVAL_S)
 
     def _on_observation(self, observation: Observation) -> None:
-        self._last_seen = observation
+        self._unreported = observation
+        self._has_announcer = True
         if self._informers.has_synced:
-            self._reporter.on_observation(observation)
             self._informers.wakeup.ring()
 
     def _on_closed(self) -> None:

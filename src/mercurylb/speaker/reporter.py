@@ -48,6 +48,9 @@ class Reporter:
         self._recorder = recorder
         self._metrics = metrics
         self._owned: dict[str, OwnedService] = {}
+        self._announced: dict[str, Announced] = {}
+        self._by_service: dict[str, dict[str, ServiceL2Status]] = {}
+        self._service_of: dict[str, str] = {}
         self._created: dict[str, str] = {}
         """Objects that were created and which the watch has not brought yet, by service."""
 
@@ -61,12 +64,12 @@ class Reporter:
         before, owned = self._owned, {entry.service: entry for entry in observation.owned}
         self._owned = owned
         self._metrics.note(observation, node=self._author.node)
-        if owned == before:
-            return
         for service in sorted(before.keys() - owned.keys()):
             self._tell_withdrawn(before[service])
         for service, entry in sorted(owned.items()):
             known = before.get(service)
+            if known == entry:
+                continue
             if known is None or set(known.addresses) != set(entry.addresses):
                 self._tell_announced(entry)
             if entry.skipped and (known is None or known.skipped != entry.skipped):
@@ -74,15 +77,22 @@ class Reporter:
         self.write_statuses()
 
     def write_statuses(self) -> None:
-        """Bring the ServiceL2Status objects in line with what is announced."""
-        self._forget_arrived()
-        announced = [
-            Announced(entry.service, self._interfaces(entry.service))
+        """Bring ServiceL2Status objects in line, of the services for which anything changed."""
+        touched = self._take_dirty()
+        announced = {
+            entry.service: Announced(entry.service, self._interfaces(entry.service))
             for entry in self._owned.values()
             if len(entry.skipped) < len(entry.addresses)
-        ]
-        existing = self._statuses.objects.values()
-        for key, operation in diff(announced, existing, author=self._author).items():
+        }
+        touched |= {key for key, entry in announced.items() if self._announced.get(key) != entry}
+        touched |= self._announced.keys() - announced.keys()
+        self._announced = announced
+        operations = diff(
+            [announced[service] for service in touched if service in announced],
+            [item for service in touched for item in self._by_service.get(service, {}).values()],
+            author=self._author,
+        )
+        for key, operation in operations.items():
             service = key.removeprefix("create ")
             is_creation = operation.verb is Verb.CREATE
             if self._writer.is_busy(key) or (is_creation and service in self._created):
@@ -92,18 +102,30 @@ class Reporter:
             else:
                 self._writer.submit(key, operation)
 
+    def _take_dirty(self) -> set[str]:
+        """Sort changed objects to their services; give the services that are touched."""
+        touched: set[str] = set()
+        for key in self._statuses.take_dirty():
+            previous = self._service_of.pop(key, None)
+            if previous is not None:
+                touched.add(previous)
+                self._by_service[previous].pop(key, None)
+            item = self._statuses.get(key)
+            if item is not None and item.service_key is not None:
+                service = self._service_of[key] = item.service_key
+                self._by_service.setdefault(service, {})[key] = item
+                touched.add(service)
+                if self._created.get(service) == key:
+                    del self._created[service]
+        return touched
+
     def _on_created(self, outcome: Outcome) -> None:
         if outcome.result is Result.DONE:
             made = msgspec.json.decode(outcome.body, type=Identified).metadata
-            self._created[outcome.key.removeprefix("create ")] = key_of(made)
-            self._forget_arrived()
+            if key_of(made) not in self._statuses:
+                self._created[outcome.key.removeprefix("create ")] = key_of(made)
         elif outcome.result is not Result.SUPERSEDED:
             log.warning("speaker.status_refused", key=outcome.key, error=outcome.error)
-
-    def _forget_arrived(self) -> None:
-        self._created = {
-            service: key for service, key in self._created.items() if key not in self._statuses
-        }
 
     def _interfaces(self, service: str) -> tuple[str, ...] | None:
         decision = self._view.decisions.get(service)
