@@ -209,6 +209,11 @@ def test_a_speaker_that_ends_hands_over_without_a_gap(announced: Scene) -> None:
     """SIGTERM of the owner: no question and no new connection stays unanswered."""
     lab = announced.lab
     first, second, _ = announced.ranking(announced.ip4())
+    # Each node's kube-proxy needs its time to know a new service; it is not what is tried here.
+    for node in (first, second):
+        announced.until(
+            lambda node=node: lab.nodes[node].http_get(f"http://{announced.ip4()}/").status == 200
+        )
     with lab.observe.owner(announced.ip4()) as watch:
         announced.owner_watch_ready(watch)
         lab.speaker(first).signal(signal.SIGTERM)
