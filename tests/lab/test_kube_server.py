@@ -16,7 +16,11 @@ from mercurylb.errors import Conflict, Denied, KubeError, NotFound
 from mercurylb.kube.access import AccessReviewer
 from mercurylb.kube.client import KubeClient
 from mercurylb.kube.correlator import Reference
-from mercurylb.kube.credentials import KubeconfigCredentials, Resolved
+from mercurylb.kube.credentials import (
+    KubeconfigCredentials,
+    Resolved,
+    ServiceAccountCredentials,
+)
 from mercurylb.kube.events import NORMAL, EventRecorder
 from mercurylb.kube.kinds import IP_ADDRESS_POOLS, SERVICES
 from mercurylb.kube.operation import Operation, Verb, encode
@@ -28,6 +32,7 @@ from mercurylb.kube.writer import Outcome, Result, Writer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+    from pathlib import Path
 
     from lab.light import LightLab
 
@@ -309,3 +314,49 @@ def test_missing_rights_are_denied_and_may_come_later(lab: LightLab) -> None:
 
     with lab.host("cp").inside():
         asyncio.run(run())
+
+
+def test_a_rotated_token_is_taken_from_disk_when_the_old_one_is_refused(
+    lab: LightLab, tmp_path: Path
+) -> None:
+    """Once the server refuses the token in use, the one on disk by then is used at once."""
+    lab.kubectl("create", "serviceaccount", "rotating")
+    for life in ("first-life", "second-life"):
+        lab.kubectl("create", "secret", "generic", life)
+
+    def token(life: str) -> str:
+        bound = ("--bound-object-kind", "Secret", "--bound-object-name", life)
+        return lab.kubectl("create", "token", "rotating", *bound).strip()
+
+    first, second = token("first-life"), token("second-life")
+    (tmp_path / "token").write_text(first)
+    resolved = asyncio.run(KubeconfigCredentials.load(str(lab.site.kubeconfig())))._resolved
+    (tmp_path / "ca.crt").write_text(resolved.ca)
+    host, _, port = resolved.server.removeprefix("https://").rpartition(":")
+    environ = {"KUBERNETES_SERVICE_HOST": host, "KUBERNETES_SERVICE_PORT": port}
+
+    async def is_known(client: KubeClient) -> bool:
+        """Tell whether the server knows who asks; it may still not allow it (403)."""
+        try:
+            await client.get(NAMESPACES, "default")
+        except Denied as error:
+            return error.status == 403
+        return True
+
+    async def scenario() -> None:
+        stuck_dir = tmp_path / "stuck"
+        stuck_dir.mkdir()
+        for name in ("token", "ca.crt"):
+            (stuck_dir / name).write_text((tmp_path / name).read_text())
+        rotating = ServiceAccountCredentials(environ, tmp_path)
+        stuck = ServiceAccountCredentials(environ, stuck_dir)
+        async with KubeClient(rotating) as client, KubeClient(stuck) as old, asyncio.timeout(90):
+            assert await is_known(client)
+            lab.kubectl("delete", "secret", "first-life")
+            (tmp_path / "token").write_text(second)
+            while await is_known(old):  # noqa: ASYNC110 (the server's cache has no event)
+                await asyncio.sleep(0.2)
+            assert await is_known(client)
+
+    with lab.host("cp").inside():
+        asyncio.run(scenario())
