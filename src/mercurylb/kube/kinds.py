@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from mercurylb.api.bfd_profile import BFDProfile
+from mercurylb.api.bgp_advertisement import BGPAdvertisement
+from mercurylb.api.bgp_peer import BGPPeer
 from mercurylb.api.community import Community
 from mercurylb.api.configuration_state import ConfigurationState
 from mercurylb.api.endpoint_slice import EndpointSlice
@@ -14,6 +17,7 @@ from mercurylb.api.node import Node
 from mercurylb.api.pod import Pod
 from mercurylb.api.secret import Secret
 from mercurylb.api.service import Service
+from mercurylb.api.service_bgp_status import ServiceBGPStatus
 from mercurylb.api.service_l2_status import ServiceL2Status
 from mercurylb.kube.resource import Resource
 
@@ -33,9 +37,17 @@ IP_ADDRESS_POOLS: Final = Resource(
 L2_ADVERTISEMENTS: Final = Resource(
     GROUP, "v1beta1", "l2advertisements", "L2Advertisement", L2Advertisement
 )
+BGP_PEERS: Final = Resource(GROUP, "v1beta2", "bgppeers", "BGPPeer", BGPPeer)
+BGP_ADVERTISEMENTS: Final = Resource(
+    GROUP, "v1beta1", "bgpadvertisements", "BGPAdvertisement", BGPAdvertisement
+)
+BFD_PROFILES: Final = Resource(GROUP, "v1beta1", "bfdprofiles", "BFDProfile", BFDProfile)
 COMMUNITIES: Final = Resource(GROUP, "v1beta1", "communities", "Community", Community)
 SERVICE_L2_STATUSES: Final = Resource(
     GROUP, "v1beta1", "servicel2statuses", "ServiceL2Status", ServiceL2Status
+)
+SERVICE_BGP_STATUSES: Final = Resource(
+    GROUP, "v1beta1", "servicebgpstatuses", "ServiceBGPStatus", ServiceBGPStatus
 )
 CONFIGURATION_STATES: Final = Resource(
     GROUP, "v1beta1", "configurationstates", "ConfigurationState", ConfigurationState
