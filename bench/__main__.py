@@ -11,17 +11,18 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench import machine, scenarios
+from bench import machine, many, scenarios
 from bench.figures import ELSEWHERE, rows
 from bench.stage import Pair
 from bench.table import render
 from lab import paths
 from lab.errors import LabError
+from lab.light import OWN
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-ALL = (*scenarios.SCALE, *scenarios.WIRE)
+ALL = (*scenarios.SCALE, many.SCENARIO, *scenarios.WIRE)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -35,10 +36,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     about = machine.describe()
     wanted = frozenset(given.only or ALL)
     try:
-        ours = measure(Pair("ours"), wanted, given.rounds)
+        ours = measure(Pair("ours", given.controller, given.speaker), wanted, given.rounds)
         original = None
-        if given.original_controller and given.original_speaker:
-            pair = Pair("original", given.original_controller, given.original_speaker)
+        if given.original_controller and (given.original_speaker or wanted == {many.SCENARIO}):
+            pair = Pair("original", given.original_controller, given.original_speaker or "")
             original = measure(pair, wanted, given.rounds)
     except LabError as failed:
         print(f"bench: {failed}", file=sys.stderr)
@@ -59,6 +60,8 @@ def measure(pair: Pair, wanted: frozenset[str], rounds: int) -> dict[str, float]
     found: dict[str, float] = {}
     if wanted & set(scenarios.SCALE):
         found |= scenarios.scale(pair, wanted, rounds)
+    if many.SCENARIO in wanted:
+        found |= many.many(pair)
     if wanted & set(scenarios.WIRE):
         found |= scenarios.wire(pair, wanted, rounds)
     return found
@@ -67,6 +70,8 @@ def measure(pair: Pair, wanted: frozenset[str], rounds: int) -> dict[str, float]
 def parser() -> argparse.ArgumentParser:
     """Return the command line's parser."""
     made = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    made.add_argument("--controller", metavar="PATH", default=OWN, help="instead of our own")
+    made.add_argument("--speaker", metavar="PATH", default=OWN, help="instead of our own")
     made.add_argument("--original-controller", metavar="PATH", help="a second controller")
     made.add_argument("--original-speaker", metavar="PATH", help="a second speaker")
     made.add_argument("--only", nargs="+", choices=ALL, metavar="NAME", help=", ".join(ALL))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from bench.load import SERVICES, address_of, service
 from lab import Lab, binaries, controlplane
 from lab.errors import WaitTimeout
 from lab.light import OWN
@@ -17,7 +18,7 @@ from lab.observe.neighbour import Asker
 from lab.process import pss_bytes, read_stat
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from lab.light import LightLab
     from lab.process import Process, ProcStat
@@ -37,24 +38,73 @@ class Pair:
     speaker: str = OWN
 
 
-def start(pair: Pair, *, nodes: int = 3, proxy_mode: str = "none") -> LightLab:
+def start(
+    pair: Pair,
+    *,
+    nodes: int = 3,
+    proxy_mode: str = "none",
+    has_speaker: bool = True,
+    apiserver_args: tuple[str, ...] = (),
+) -> LightLab:
     """Bring a lab up with the pair in it."""
     return Lab.light(
         name=f"bench{os.getpid()}x{next(_NUMBERS)}",
         nodes=nodes,
         controller=pair.controller,
-        speaker=pair.speaker,
+        speaker=pair.speaker if has_speaker else "",
+        apiserver_args=apiserver_args,
         proxy_mode=proxy_mode,
     )
 
 
 def configure(lab: LightLab, *addresses: str) -> None:
     """Create a pool named ``bench`` and have it announced on layer 2."""
+    create_pool(lab, "bench", *addresses)
     head = {"apiVersion": "metallb.io/v1beta1", "metadata": {"name": "bench"}}
-    pool = {**head, "kind": "IPAddressPool", "spec": {"addresses": list(addresses)}}
-    lab.api.post(f"{_GROUP}/ipaddresspools", pool)
     advertisement = {**head, "kind": "L2Advertisement", "spec": {"ipAddressPools": ["bench"]}}
     lab.api.post(f"{_GROUP}/l2advertisements", advertisement)
+
+
+def create_pool(lab: LightLab, name: str, *addresses: str) -> None:
+    """Create a pool."""
+    head = {"apiVersion": "metallb.io/v1beta1", "metadata": {"name": name}}
+    pool = {**head, "kind": "IPAddressPool", "spec": {"addresses": list(addresses)}}
+    lab.api.post(f"{_GROUP}/ipaddresspools", pool)
+
+
+def set_pool(lab: LightLab, name: str, *addresses: str) -> None:
+    """Give a pool other addresses."""
+    lab.api.merge(f"{_GROUP}/ipaddresspools/{name}", {"spec": {"addresses": list(addresses)}})
+
+
+def pool_status(lab: LightLab, name: str) -> Mapping[str, int]:
+    """Return a pool's counters."""
+    told: Mapping[str, int] = lab.api.get(f"{_GROUP}/ipaddresspools/{name}").get("status", {})
+    return told
+
+
+def create_service(lab: LightLab, name: str) -> None:
+    """Create a service that waits for an address."""
+    lab.api.post(SERVICES, service(name))
+
+
+def address(lab: LightLab, name: str) -> str:
+    """Return a service's first address, or nothing."""
+    return address_of(lab.api.get(f"{SERVICES}/{name}"))
+
+
+def count_renewals(lab: LightLab, seconds: float) -> int:
+    """Look for a while, and return how often a Lease beside the controller was renewed."""
+    path = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases"
+    seen: set[str] = set()
+    first: set[str] | None = None
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        found = {item["metadata"]["resourceVersion"] for item in lab.api.get(path)["items"]}
+        first = found if first is None else first
+        seen |= found
+        time.sleep(min(1.0, max(0.0, end - time.monotonic())))
+    return len(seen - (first or set()))
 
 
 def helper(lab: LightLab, host: str, module: str, *words: str) -> Process:
@@ -95,6 +145,17 @@ def speakers(lab: LightLab) -> list[Process]:
 def pss_mib(process: Process) -> float:
     """Return the memory of a process and all that it forked."""
     return sum(pss_bytes(stat.pid) for stat in process.family()) / MIB
+
+
+def rss_mib(process: Process) -> float:
+    """Return the resident memory of a process and all that it forked, shared pages twice."""
+    return sum(stat.rss_bytes for stat in process.family()) / MIB
+
+
+def peak_mib(process: Process) -> float:
+    """Return the most resident memory the process alone ever had."""
+    text = Path(f"/proc/{process.pid}/status").read_text()
+    return next(int(line.split()[1]) for line in text.splitlines() if "VmHWM" in line) / 1024
 
 
 def _is_python(stat: ProcStat) -> bool:

@@ -9,6 +9,7 @@ from argparse import ArgumentParser
 from collections.abc import Callable, Sequence
 
 from lab import kubeproxy, light, verbs
+from lab.compare import command as compare
 from lab.errors import LabError
 
 Verb = Callable[[argparse.Namespace], int]
@@ -68,6 +69,8 @@ def _add_life(commands: Commands[ArgumentParser]) -> None:
     down.add_argument("--dead", action="store_true", help="every lab whose owner has died")
     _command(commands, "list", verbs.list_labs, "list the labs of this machine")
     _command(commands, "demo", verbs.demo, "perform the walk-through on a full lab of its own")
+    text = "feed two controllers the same random objects and compare what they do"
+    compare.add_arguments(_command(commands, "compare", compare.run, text))
 
 
 def _add_looks(commands: Commands[ArgumentParser]) -> None:

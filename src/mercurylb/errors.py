@@ -15,6 +15,7 @@
           Denied           401 or 403
           NotFound         404
         Unreachable        no answer from the API server
+        Fenced             not asked: another process has the lease
       LinkError            an interface or a socket on it failed
 
 Expected outcomes are values (a dropped frame, "not owner because …", why a service gets no
@@ -42,6 +43,10 @@ class Problem(msgspec.Struct, frozen=True, order=True):
     message: str
     hint: str = ""
     """What to do about it, if that is not obvious."""
+    code: str = ""
+    """A stable word for programs that sort problems, for example `pool-overlap`."""
+    is_transient: bool = False
+    """Whether it vanishes once an object that is referred to is created."""
 
     def __str__(self) -> str:
         """Give one line (the hint in brackets at its end)."""
@@ -128,6 +133,10 @@ class NotFound(ApiError):  # noqa: N818
 
 class Unreachable(KubeError):  # noqa: N818
     """The API server did not answer."""
+
+
+class Fenced(KubeError):  # noqa: N818
+    """The request was not sent: another process has the lease, or may have it by now."""
 
 
 class LinkError(MercuryError):

@@ -13,7 +13,7 @@ from mercurylb.api.annotation import DEPRECATED
 from mercurylb.api.service import Service
 from mercurylb.plan.layer2 import plan_layer2
 from mercurylb.plan.service import plan_all, plan_service
-from tests.unit.plan.cluster import advertisement, config_of, endpoints, node, pool
+from tests.unit.plan.cluster import advertisement, apply, config_of, endpoints, node, pool
 
 CONFIG = config_of(
     pool("a", "10.0.0.0/30", "1::/127"),
@@ -94,24 +94,6 @@ def services(name: st.SearchStrategy[str]) -> st.SearchStrategy[Service]:
 CLUSTERS = st.lists(
     services(st.sampled_from("abcdef")), max_size=6, unique_by=lambda each: each.metadata.key
 )
-
-
-def apply(before: Service, patch: Any) -> Service:
-    """Do to a service what the API server does with the patch."""
-    if patch is None:
-        return before
-    body = msgspec.json.decode(patch.body)
-    raw = msgspec.to_builtins(before)
-    annotations = {**(before.metadata.annotations or {}), **body["metadata"].get("annotations", {})}
-    raw["metadata"]["annotations"] = {
-        key: value for key, value in annotations.items() if value is not None
-    }
-    if "status" in body:
-        ingress = body["status"]["loadBalancer"]["ingress"] or []
-        raw["status"] = {
-            "loadBalancer": {"ingress": [{**entry, "ipMode": "VIP"} for entry in ingress]}
-        }
-    return msgspec.convert(raw, Service)
 
 
 def new_book() -> Book:

@@ -7,7 +7,6 @@ from itertools import takewhile
 from operator import is_not
 from typing import TYPE_CHECKING, Final
 
-from mercurylb.allocator.book import Book, describe_pinning
 from mercurylb.allocator.claim import (
     Allocation,
     Claim,
@@ -16,12 +15,14 @@ from mercurylb.allocator.claim import (
     ServiceFamily,
     Stacking,
 )
+from mercurylb.allocator.description import describe_lack, describe_pinning, lacking_reason
 from mercurylb.allocator.verdict import PoolReason, PoolVerdict
 from mercurylb.values.address import IPV4, IPV6, Address, Family, quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Hashable, Iterable, Sequence
 
+    from mercurylb.allocator.book import Book
     from mercurylb.allocator.usage import PoolUsage
     from mercurylb.config.model import Pinning
 
@@ -30,20 +31,43 @@ Candidates = dict[Family, Address]
 VERDICTS_SHOWN_MAX: Final = 6
 """Pools named in a message; the API bounds messages of events to 1024 characters."""
 
+_REMEMBERED_MAX: Final = 256
+"""Verdicts per pool that are kept while nothing about the pool changes."""
+
+_TELLING: Final = (
+    PoolReason.EXHAUSTED,
+    PoolReason.ALL_AVOIDED,
+    PoolReason.POLICY_NOT_DUAL_STACK,
+    PoolReason.FAMILY_MISSING,
+    PoolReason.LABELS_NOT_ADMITTED,
+    PoolReason.NAMESPACE_NOT_ADMITTED,
+    PoolReason.PINNED_TO_NOBODY,
+    PoolReason.NOT_AUTO_ASSIGNED,
+)
+"""In messages the pools come in this order: those that were nearest to helping first."""
+
+_REFUSALS: Final = {
+    PoolReason.EXHAUSTED: RefusalReason.EXHAUSTED,
+    PoolReason.ALL_AVOIDED: RefusalReason.EXHAUSTED,
+    PoolReason.POLICY_NOT_DUAL_STACK: RefusalReason.POLICY,
+    PoolReason.FAMILY_MISSING: RefusalReason.FAMILY_MISSING,
+}
+
 
 def allocate_from(book: Book, claim: Claim, pool_name: str) -> Allocation | Refusal:
     """Give a service addresses from the pool it names; `autoAssign` does not matter."""
     usage = book.usages.get(pool_name)
     if usage is None:
-        return Refusal(RefusalReason.UNKNOWN_POOL, f"unknown pool {quoted(pool_name)}")
+        message = f"unknown pool {quoted(pool_name)}: {book.describe_names(pool_name)}"
+        return Refusal(RefusalReason.UNKNOWN_POOL, message)
     candidates = _candidates(usage, claim)
     addresses = _select(candidates, claim)
-    if addresses is None:
-        message = f"no available IPs in pool {pool_name}"
-        if candidates:
-            message = f"{message} for {claim.family} IPFamily"
-        return Refusal(RefusalReason.EXHAUSTED, f"{message}: {_describe_lack(usage, claim)}")
-    return book.assign(claim, addresses)
+    if addresses is not None:
+        return book.assign(claim, addresses)
+    message = f"no available IPs in pool {pool_name}"
+    if candidates:
+        message = f"{message} for {claim.family} IPFamily"
+    return _refuse_for_lack(usage, claim, _lacking(candidates, claim), message)
 
 
 def allocate_automatically(
@@ -63,14 +87,11 @@ def allocate_automatically(
         if picked is not None:
             usage, addresses = picked
             result = book.assign(claim, addresses)
-            chosen = PoolVerdict(usage.pool.name, PoolReason.CHOSEN)
             tried += takewhile(partial(is_not, usage), group)
-            return result, (chosen, *(_verdict(each, claim) for each in tried))
+            return result, (usage.chosen, *(_verdict(each, claim) for each in tried))
         tried += group
     verdicts = tuple(_verdict(usage, claim) for usage in book.usages.values())
-    causes = _join(verdicts)
-    message = f"no available IPs: {causes}" if causes else "no available IPs"
-    return Refusal(RefusalReason.EXHAUSTED, message), verdicts
+    return _refuse_all(verdicts), verdicts
 
 
 def add_missing_family(book: Book, claim: Claim) -> Allocation | Refusal:
@@ -85,7 +106,7 @@ def add_missing_family(book: Book, claim: Claim) -> Allocation | Refusal:
     address = usage.find(other, share_key=claim.share_key, ports=claim.ports)
     if address is None:
         message = f"no available IPs in pool {held.pool} for ipv{other} IPFamily"
-        return Refusal(RefusalReason.EXHAUSTED, f"{message}: {usage.describe_lack(other)}")
+        return _refuse_for_lack(usage, claim, (other,), message)
     return book.assign(claim, (*held.addresses, address))
 
 
@@ -100,6 +121,9 @@ def explain_pools(book: Book, claim: Claim, allocation: Allocation) -> tuple[Poo
     )
 
 
+# --- addresses -----------------------------------------------------------------------------------
+
+
 def _candidates(usage: PoolUsage, claim: Claim) -> Candidates:
     found: Candidates = {}
     for family in claim.family.families:
@@ -107,6 +131,10 @@ def _candidates(usage: PoolUsage, claim: Claim) -> Candidates:
         if address is not None:
             found[family] = address
     return found
+
+
+def _lacking(candidates: Candidates, claim: Claim) -> list[Family]:
+    return [family for family in claim.family.families if family not in candidates]
 
 
 def _select(candidates: Candidates, claim: Claim) -> tuple[Address, ...] | None:
@@ -135,21 +163,76 @@ def _pick(group: Iterable[PoolUsage], claim: Claim) -> tuple[PoolUsage, tuple[Ad
     return incomplete.get(claim.primary) or incomplete.get(secondary)
 
 
+# --- reasons -------------------------------------------------------------------------------------
+
+
+def _refuse_for_lack(
+    usage: PoolUsage, claim: Claim, lacking: Sequence[Family], message: str
+) -> Refusal:
+    detail, holders = describe_lack(usage, claim, lacking)
+    brief = f"{message}: {detail}"
+    return Refusal(
+        _REFUSALS[lacking_reason(usage, claim, lacking)],
+        f"{brief} ({holders})" if holders else brief,
+        brief,
+    )
+
+
+def _refuse_all(verdicts: Sequence[PoolVerdict]) -> Refusal:
+    """Sum the verdicts on all pools up, the most telling ones first."""
+    message = "no available IPs"
+    ranked = sorted(verdicts, key=lambda verdict: _TELLING.index(verdict.reason))
+    if not ranked:
+        return Refusal(RefusalReason.NO_POOL_MATCHES, message)
+    rest = len(ranked) - VERDICTS_SHOWN_MAX
+    more = [f"and {rest} more pools"] if rest > 0 else []
+    shown = ranked[:VERDICTS_SHOWN_MAX]
+    return Refusal(
+        _REFUSALS.get(ranked[0].reason, RefusalReason.NO_POOL_MATCHES),
+        f"{message}: {'; '.join([*map(str, shown), *more])}",
+        f"{message}: {'; '.join([*(verdict.brief for verdict in shown), *more])}",
+    )
+
+
 def _verdict(usage: PoolUsage, claim: Claim) -> PoolVerdict:
+    """Say why a pool does not serve a service, or would only after others."""
     pool = usage.pool
     if not pool.auto_assign:
         detail = "autoAssign is false and it was not asked for"
-        return PoolVerdict(pool.name, PoolReason.NOT_AUTO_ASSIGNED, detail)
+        reason = PoolReason.NOT_AUTO_ASSIGNED
+        return _remember(usage, reason, lambda: (reason, detail, ""))
     if pool.pinning is not None:
-        reason = _pinning_reason(pool.pinning, claim)
-        if reason is not None:
-            return PoolVerdict(pool.name, reason, describe_pinning(pool, claim))
-    if _select(_candidates(usage, claim), claim) is not None:
-        return PoolVerdict(pool.name, PoolReason.NOT_FIRST, "another pool comes first")
-    reason = PoolReason.FAMILY_MISSING
-    if any(pool.has_family(family) for family in claim.family.families):
-        reason = PoolReason.EXHAUSTED
-    return PoolVerdict(pool.name, reason, _describe_lack(usage, claim))
+        refused = _pinning_reason(pool.pinning, claim)
+        if refused is not None:
+            return _remember(
+                usage,
+                (refused, claim.namespace),
+                lambda: (refused, describe_pinning(pool, claim), ""),
+            )
+    if claim.share_key[0]:
+        return PoolVerdict(pool.name, *_judge_families(usage, claim))
+    key = (claim.family, claim.stacking)
+    return _remember(usage, key, lambda: _judge_families(usage, claim))
+
+
+def _judge_families(usage: PoolUsage, claim: Claim) -> tuple[PoolReason, str, str]:
+    candidates = _candidates(usage, claim)
+    if _select(candidates, claim) is not None:
+        return PoolReason.NOT_FIRST, "another pool comes first", ""
+    lacking = _lacking(candidates, claim)
+    return lacking_reason(usage, claim, lacking), *describe_lack(usage, claim, lacking)
+
+
+def _remember(
+    usage: PoolUsage, key: Hashable, judge: Callable[[], tuple[PoolReason, str, str]]
+) -> PoolVerdict:
+    """Give the verdict on a kind of claim, judged once until something about the pool changes."""
+    verdict = usage.remembered.get(key)
+    if verdict is None:
+        if len(usage.remembered) >= _REMEMBERED_MAX:
+            usage.remembered.clear()
+        verdict = usage.remembered[key] = PoolVerdict(usage.pool.name, *judge())
+    return verdict
 
 
 def _pinning_reason(pinning: Pinning, claim: Claim) -> PoolReason | None:
@@ -160,18 +243,3 @@ def _pinning_reason(pinning: Pinning, claim: Claim) -> PoolReason | None:
     if not pinning.admits_labels(claim.labels):
         return PoolReason.LABELS_NOT_ADMITTED
     return None
-
-
-def _describe_lack(usage: PoolUsage, claim: Claim) -> str:
-    if claim.family is ServiceFamily.DUAL and claim.stacking is Stacking.SINGLE:
-        return "a dual-stack service needs ipFamilyPolicy PreferDualStack or RequireDualStack"
-    candidates = _candidates(usage, claim)
-    lacking = [family for family in claim.family.families if family not in candidates]
-    return " and ".join(usage.describe_lack(family) for family in lacking)
-
-
-def _join(verdicts: tuple[PoolVerdict, ...]) -> str:
-    shown = [str(verdict) for verdict in verdicts[:VERDICTS_SHOWN_MAX]]
-    if len(verdicts) > len(shown):
-        shown.append(f"and {len(verdicts) - len(shown)} more pools")
-    return "; ".join(shown)

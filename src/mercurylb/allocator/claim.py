@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
+from heapq import nsmallest
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
@@ -22,6 +23,9 @@ ShareKey = tuple[str, str]
 
 
 _SHOWN_MAX: Final = 8
+
+NAMES_MAX: Final = 3
+"""Services named in a message."""
 
 
 class ServiceFamily(StrEnum):
@@ -80,14 +84,23 @@ class RefusalReason(StrEnum):
     """Why a service gets no address, or not the one it asks for."""
 
     NOT_IN_POOL = "notInPool"
+    ADDRESS_AVOIDED = "addressAvoided"
+    """It is in a pool that avoids addresses ending in .0 or .255."""
+    POOLS_DIFFER = "poolsDiffer"
+    """Two addresses are not of one pool."""
     POOL_INCOMPATIBLE = "poolIncompatible"
     TOO_MANY = "tooManyAddresses"
     SAME_FAMILY = "sameFamily"
     SHARING_CONFLICT = "sharingConflict"
     PORT_CONFLICT = "portConflict"
     WRONG_FAMILY = "wrongFamily"
+    POLICY = "policyNotDualStack"
     UNKNOWN_POOL = "unknownPool"
     EXHAUSTED = "exhausted"
+    FAMILY_MISSING = "familyMissing"
+    NO_POOL_MATCHES = "noPoolMatches"
+    """No pool is there for services like this one, full or not."""
+    INVALID_CLUSTER_IPS = "invalidClusterIPs"
     INVALID_REQUEST = "invalidRequest"
     POOL_MISMATCH = "poolMismatch"
 
@@ -97,6 +110,14 @@ class Refusal(msgspec.Struct, frozen=True, gc=False):
 
     reason: RefusalReason
     message: str
+    """The whole truth of the moment, for an event."""
+    brief: str = ""
+    """The part that does not change with what others do, if that is not all of it."""
+
+    @property
+    def lasting(self) -> str:
+        """Give what may stand in a status: written once, not at each change of others."""
+        return self.brief or self.message
 
 
 def bracketed(texts: Iterable[object]) -> str:
@@ -110,3 +131,10 @@ def bracketed(texts: Iterable[object]) -> str:
 def format_port(port: Port) -> str:
     """Give `TCP/80`."""
     return f"{port[0]}/{port[1]}"
+
+
+def list_names(names: Iterable[str]) -> str:
+    """Give the first few names joined by commas, and how many more there are."""
+    every = list(names)
+    text = ",".join(nsmallest(NAMES_MAX, every))
+    return f"{text} and {len(every) - NAMES_MAX} more" if len(every) > NAMES_MAX else text

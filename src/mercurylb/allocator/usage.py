@@ -1,40 +1,35 @@
 """Which addresses of a pool are in use, and which is the next one to give away.
 
-An address is found without walking the pool: each block (one prefix) has a cursor below which
-everything was given out at least once, and a heap of what came back since. The lowest free address
-is the top of the heap or else the cursor. The cursor only moves up, so all searches together pass
-each address of a block at most once, and an IPv6 /64 costs what is used of it.
+An address is found without walking the pool. For each family there is a cursor, below which
+everything was given out at least once or must be avoided, and a heap of what came back since. The
+lowest free address is the top of the heap or else the cursor. The cursor only moves up, so all
+searches together pass each address at most once, and an IPv6 /64 costs what is used of it.
 
-Shared addresses are found per sharing key: a sorted list of the addresses with that key, and per
-set of ports a mark below which none of them can take those ports.
+Addresses are ordered by position: first the index of their prefix in the pool, as written, then
+their number. Both stand in one integer. How an address to share is found is in `sharing`.
+
+Most addresses have one holder that shares with nobody: for those only its name is kept.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
-from heapq import heappop, heappush, nsmallest
-from typing import TYPE_CHECKING, Final
+from heapq import heappop, heappush
+from itertools import islice
+from typing import TYPE_CHECKING
 
 import msgspec
 
+from mercurylb.allocator.capacity import COUNTER_MAX, capacity_of
+from mercurylb.allocator.sharing import SharedGroup, SharedUse
+from mercurylb.allocator.verdict import PoolReason, PoolVerdict
 from mercurylb.values.address import BITS, IPV4, IPV6, Address, Family
 from mercurylb.values.prefix import Prefix, is_buggy
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Hashable, Iterator
 
     from mercurylb.allocator.claim import Port, ShareKey
     from mercurylb.config.model import Pool
-
-COUNTER_MAX: Final = (1 << 63) - 1
-"""What the API can hold: capacities saturate here."""
-
-_SATURATING_HOST_BITS: Final = 62
-_CLASS_C: Final = 24
-_MARKS_MAX: Final = 256
-
-Position = tuple[int, int]
-"""Where an address stands in a pool's order: index of its block, number."""
 
 
 class PoolCounters(msgspec.Struct, frozen=True, gc=False):
@@ -63,104 +58,174 @@ class PoolCounters(msgspec.Struct, frozen=True, gc=False):
         return self.ipv6 - self.ipv6_in_use
 
 
-class AddressUse:
-    """Who is on one address."""
+class FamilyUsage:
+    """The addresses of one family in one pool."""
 
-    __slots__ = ("holders", "ports", "share_key")
+    __slots__ = (
+        "_avoid_buggy",
+        "_bits",
+        "_block",
+        "_cursor",
+        "_groups",
+        "_returned",
+        "_returned_heap",
+        "capacity",
+        "family",
+        "prefixes",
+        "uses",
+    )
 
-    def __init__(self, share_key: ShareKey) -> None:
-        self.holders: dict[str, None] = {}
-        self.ports: dict[Port, str] = {}
-        self.share_key = share_key
-
-    def fits(self, ports: Iterable[Port]) -> bool:
-        """Tell whether nobody has any of the ports yet."""
-        return not any(port in self.ports for port in ports)
-
-
-class Block:
-    """One prefix of a pool: what is used of it, and its lowest free address."""
-
-    __slots__ = ("_cursor", "_returned", "_returned_heap", "avoid_buggy", "order", "prefix", "used")
-
-    def __init__(self, prefix: Prefix, *, order: int, avoid_buggy: bool) -> None:
-        self.prefix = prefix
-        self.order = order
-        self.avoid_buggy = avoid_buggy
-        self.used: set[int] = set()
-        self._cursor = prefix.first
+    def __init__(
+        self, family: Family, prefixes: tuple[tuple[int, Prefix], ...], *, avoid_buggy: bool
+    ) -> None:
+        self.family = family
+        self.prefixes = prefixes
+        """With their indexes in the pool."""
+        self.capacity = capacity_of((each for _, each in prefixes), avoid_buggy=avoid_buggy)
+        self.uses: dict[int, str | SharedUse] = {}
+        """By number: the holder if it shares with nobody, else everybody on the address."""
+        self._avoid_buggy = avoid_buggy
+        self._bits = BITS[family]
+        self._block = 0
+        self._cursor = prefixes[0][1].first if prefixes else 0
         self._returned: set[int] = set()
         self._returned_heap: list[int] = []
+        self._groups: dict[ShareKey, SharedGroup] = {}
 
-    def take(self, number: int) -> None:
-        """Note that an address is in use now."""
-        self.used.add(number)
+    # --- who is where ------------------------------------------------------------------------
 
-    def give_back(self, number: int) -> None:
-        """Note that an address is free again."""
-        self.used.discard(number)
-        if number < self._cursor and number not in self._returned:
-            self._returned.add(number)
-            heappush(self._returned_heap, number)
+    def add(
+        self, order: int, number: int, service: str, ports: frozenset[Port], share_key: ShareKey
+    ) -> None:
+        """Put a service on an address of the prefix with that index."""
+        use = self.uses.get(number)
+        if use is None:
+            if not share_key[0]:
+                self.uses[number] = service
+                return
+            use = self.uses[number] = SharedUse(share_key)
+            group = self._groups.get(share_key)
+            if group is None:
+                group = self._groups[share_key] = SharedGroup(share_key)
+            group.join(order << self._bits | number)
+        assert isinstance(use, SharedUse), f"{service} joins {use}, which does not share"
+        use.holders[service] = None
+        for port in ports:
+            use.ports[port] = service
+        self._groups[share_key].take(ports)
 
-    def lowest_free(self) -> int | None:
-        """Give the lowest address that may be given out and is not in use."""
-        heap = self._returned_heap
-        while heap and heap[0] in self.used:
-            self._returned.discard(heappop(heap))
-        if heap:
-            return heap[0]
-        last, family = self.prefix.last, self.prefix.family
-        while self._cursor <= last and (
-            self._cursor in self.used or (self.avoid_buggy and is_buggy(family, self._cursor))
-        ):
-            self._cursor += 1
-        return self._cursor if self._cursor <= last else None
+    def remove(self, order: int, number: int, service: str, ports: frozenset[Port]) -> None:
+        """Take a service off an address; the last one to leave frees it."""
+        position = order << self._bits | number
+        use = self.uses[number]
+        if isinstance(use, SharedUse):
+            del use.holders[service]
+            for port in ports:
+                del use.ports[port]
+            group = self._groups[use.share_key]
+            group.give_back(position, ports)
+            if use.holders:
+                return
+            group.leave(position)
+            if not group:
+                del self._groups[use.share_key]
+        else:
+            assert use == service, f"{service} leaves what {use} has"
+        del self.uses[number]
+        if position < self._cursor_position() and position not in self._returned:
+            self._returned.add(position)
+            heappush(self._returned_heap, position)
 
+    def shared_at(self, position: int) -> SharedUse | None:
+        """Give the use of an address, if it is shared at all."""
+        use = self.uses.get(position & (1 << self._bits) - 1)
+        return use if isinstance(use, SharedUse) else None
 
-class SharedAddresses:
-    """The addresses of one pool and family whose holders have the same sharing and backend key."""
+    def holders(self, number: int) -> tuple[str, ...]:
+        """Give the services on an address."""
+        use = self.uses.get(number)
+        if use is None:
+            return ()
+        return tuple(use.holders) if isinstance(use, SharedUse) else (use,)
 
-    __slots__ = ("_marks", "_positions")
+    def services(self) -> Iterator[str]:
+        """Give everybody; who has two addresses may come twice."""
+        for use in self.uses.values():
+            if isinstance(use, SharedUse):
+                yield from use.holders
+            else:
+                yield use
 
-    def __init__(self) -> None:
-        self._positions: list[Position] = []
-        self._marks: dict[frozenset[Port], Position] = {}
+    def group_size(self, share_key: ShareKey) -> int:
+        """Count the addresses whose holders have that key."""
+        group = self._groups.get(share_key)
+        return len(group) if group else 0
 
-    def __len__(self) -> int:
-        return len(self._positions)
+    def validate(self, held: dict[Address, set[str]]) -> None:
+        """Assert that this agrees with what is held of it, which is taken out of `held`."""
+        groups: dict[ShareKey, int] = {}
+        for number, use in self.uses.items():
+            address = Address(self.family, number)
+            assert set(self.holders(number)) == held.pop(address), address
+            if isinstance(use, SharedUse):
+                assert use.share_key[0], address
+                groups[use.share_key] = groups.get(use.share_key, 0) + 1
+        assert groups == {key: len(group) for key, group in self._groups.items()}
 
-    def join(self, position: Position) -> None:
-        """Add an address."""
-        insort(self._positions, position)
-        for ports, mark in self._marks.items():
-            self._marks[ports] = min(mark, position)
+    # --- what is next ------------------------------------------------------------------------
 
-    def leave(self, position: Position) -> None:
-        """Remove an address."""
-        index = bisect_left(self._positions, position)
-        del self._positions[index]
-
-    def loosen(self) -> None:
-        """Forget what was found to be full: ports came free."""
-        self._marks.clear()
-
-    def lowest_fitting(self, ports: frozenset[Port], usage: PoolUsage) -> Position | None:
-        """Give the first address, in the pool's order, on which none of the ports is taken."""
-        mark = self._marks.get(ports)
-        index = 0 if mark is None else bisect_left(self._positions, mark)
-        while index < len(self._positions):
-            position = self._positions[index]
-            if usage.use_at(position).fits(ports):
-                break
-            index += 1
-        if len(self._marks) >= _MARKS_MAX:
-            self._marks.clear()
-        if index == len(self._positions):
-            self._marks[ports] = (len(usage.blocks), 0)
+    def find(self, *, share_key: ShareKey, ports: frozenset[Port]) -> Address | None:
+        """Give the first address in the pool's order that a newcomer may have."""
+        position = self._first_free()
+        group = self._groups.get(share_key) if share_key[0] else None
+        if group is not None:
+            shared = group.lowest_fitting(ports, self, below=position)
+            if shared is not None and (position is None or shared < position):
+                position = shared
+        if position is None:
             return None
-        self._marks[ports] = self._positions[index]
-        return self._positions[index]
+        return Address(self.family, position & (1 << self._bits) - 1)
+
+    def _first_free(self) -> int | None:
+        heap, mask = self._returned_heap, (1 << self._bits) - 1
+        while heap:
+            if heap[0] & mask not in self.uses:
+                return heap[0]
+            self._returned.discard(heappop(heap))
+        while self._block < len(self.prefixes):
+            order, prefix = self.prefixes[self._block]
+            self._advance(prefix.last)
+            if self._cursor <= prefix.last:
+                return order << self._bits | self._cursor
+            self._block += 1
+            if self._block < len(self.prefixes):
+                self._cursor = self.prefixes[self._block][1].first
+        return None
+
+    def _advance(self, last: int) -> None:
+        """Move the cursor to the next address that may be given out, or beyond `last`."""
+        number, uses = self._cursor, self.uses
+        while number <= last and (
+            number in uses or (self._avoid_buggy and is_buggy(self.family, number))
+        ):
+            number += 1
+        self._cursor = number
+
+    def _cursor_position(self) -> int:
+        """Give the position of the cursor; beyond everything when all was given out once."""
+        if self._block == len(self.prefixes):
+            return 1 << 2 * self._bits
+        return self.prefixes[self._block][0] << self._bits | self._cursor
+
+    def first_used(self, count_max: int) -> list[int]:
+        """Give the lowest addresses in use of a pool that is full."""
+        numbers = (
+            number
+            for _, prefix in self.prefixes
+            for number in range(prefix.first, prefix.last + 1)
+            if not (self._avoid_buggy and is_buggy(self.family, number))
+        )
+        return [number for number in islice(numbers, count_max) if number in self.uses]
 
 
 class PoolUsage:
@@ -168,160 +233,47 @@ class PoolUsage:
 
     def __init__(self, pool: Pool) -> None:
         self.pool = pool
-        self.blocks = [
-            Block(prefix, order=order, avoid_buggy=pool.avoid_buggy_ips)
-            for order, prefix in enumerate(pool.prefixes)
-        ]
-        self.uses: dict[Address, AddressUse] = {}
-        self._blocks_of: dict[Family, list[Block]] = {
-            family: [block for block in self.blocks if block.prefix.family == family]
+        self.families: dict[Family, FamilyUsage] = {
+            family: FamilyUsage(
+                family,
+                tuple(
+                    (order, prefix)
+                    for order, prefix in enumerate(pool.prefixes)
+                    if prefix.family == family
+                ),
+                avoid_buggy=pool.avoid_buggy_ips,
+            )
             for family in (IPV4, IPV6)
         }
-        self._shared: dict[tuple[Family, ShareKey], SharedAddresses] = {}
-        self._described: dict[Family, str] = {}
-        self.capacity = {
-            family: _capacity(self._blocks_of[family], avoid_buggy=pool.avoid_buggy_ips)
-            for family in (IPV4, IPV6)
-        }
+        self.chosen = PoolVerdict(pool.name, PoolReason.CHOSEN)
+        self.kept = PoolVerdict(pool.name, PoolReason.KEPT)
+        self.remembered: dict[Hashable, PoolVerdict] = {}
+        """Verdicts on kinds of claims; forgotten when anything about the pool changes."""
 
-    def use_at(self, position: Position) -> AddressUse:
-        """Give the use of an address by its position."""
-        order, number = position
-        return self.uses[Address(self.blocks[order].prefix.family, number)]
+    def is_of(self, pool: Pool) -> bool:
+        """Tell whether a pool gives out the same addresses in the same order."""
+        mine = self.pool
+        return mine.prefixes == pool.prefixes and mine.avoid_buggy_ips == pool.avoid_buggy_ips
+
+    def become(self, pool: Pool) -> None:
+        """Stand for a pool with the same addresses, whatever else changed."""
+        self.pool = pool
+        self.remembered.clear()
 
     def find(
         self, family: Family, *, share_key: ShareKey, ports: frozenset[Port]
     ) -> Address | None:
         """Give the first address in the pool's order that a newcomer may have."""
-        position = self._first_free(family)
-        if share_key[0]:
-            group = self._shared.get((family, share_key))
-            shared = group.lowest_fitting(ports, self) if group else None
-            if shared is not None and (position is None or shared < position):
-                position = shared
-        return None if position is None else Address(family, position[1])
-
-    def _first_free(self, family: Family) -> Position | None:
-        for block in self._blocks_of[family]:
-            number = block.lowest_free()
-            if number is not None:
-                return (block.order, number)
-        return None
-
-    def add(
-        self,
-        address: Address,
-        block: Block,
-        *,
-        service: str,
-        ports: frozenset[Port],
-        share_key: ShareKey,
-    ) -> None:
-        """Put a service on an address."""
-        use = self.uses.get(address)
-        if use is None:
-            use = self.uses[address] = AddressUse(share_key)
-            block.take(address.number)
-            self._join(address.family, share_key, (block.order, address.number))
-        use.holders[service] = None
-        for port in ports:
-            use.ports[port] = service
-        self._described.clear()
-
-    def remove(
-        self, address: Address, block: Block, *, service: str, ports: frozenset[Port]
-    ) -> None:
-        """Take a service off an address; the last one to leave frees it."""
-        use = self.uses[address]
-        del use.holders[service]
-        for port in ports:
-            del use.ports[port]
-        group = self._shared.get((address.family, use.share_key))
-        if group is not None:
-            group.loosen()
-        if not use.holders:
-            self._leave(address.family, use.share_key, (block.order, address.number))
-            del self.uses[address]
-            block.give_back(address.number)
-        self._described.clear()
-
-    def _join(self, family: Family, share_key: ShareKey, position: Position) -> None:
-        if share_key[0]:
-            self._shared.setdefault((family, share_key), SharedAddresses()).join(position)
-
-    def _leave(self, family: Family, share_key: ShareKey, position: Position) -> None:
-        group = self._shared.get((family, share_key))
-        if group is not None:
-            group.leave(position)
-            if not group:
-                del self._shared[(family, share_key)]
-
-    def in_use(self, family: Family) -> int:
-        """Count the distinct addresses of a family in use."""
-        return sum(len(block.used) for block in self._blocks_of[family])
+        return self.families[family].find(share_key=share_key, ports=ports)
 
     def counters(self) -> PoolCounters:
-        """Count."""
-        ipv4, ipv6 = self.capacity[IPV4], self.capacity[IPV6]
+        """Count; takes no longer for a full pool than for an empty one."""
+        ipv4, ipv6 = self.families[IPV4], self.families[IPV6]
         return PoolCounters(
             pool=self.pool.name,
-            total=min(ipv4 + ipv6, COUNTER_MAX),
-            ipv4=ipv4,
-            ipv6=ipv6,
-            ipv4_in_use=self.in_use(IPV4),
-            ipv6_in_use=self.in_use(IPV6),
+            total=min(ipv4.capacity + ipv6.capacity, COUNTER_MAX),
+            ipv4=ipv4.capacity,
+            ipv6=ipv6.capacity,
+            ipv4_in_use=len(ipv4.uses),
+            ipv6_in_use=len(ipv6.uses),
         )
-
-    def describe_lack(self, family: Family) -> str:
-        """Say why there is no address of a family: none at all, or who has them."""
-        text = self._described.get(family)
-        if text is None:
-            text = self._described[family] = self._describe_lack(family)
-        return text
-
-    def _describe_lack(self, family: Family) -> str:
-        label = f"IPv{family}"
-        if not self._blocks_of[family]:
-            return f"it has no {label} addresses"
-        count = self.capacity[family]
-        if not count:
-            return f"it has no {label} address that does not end in .0 or .255 (avoidBuggyIPs)"
-        addresses = [address for address in self.uses if address.family == family]
-        shown = [
-            f"{address} by {list_names(self.uses[address].holders)}"
-            for address in nsmallest(_SHOWN_MAX, addresses)
-        ]
-        if len(addresses) > len(shown):
-            shown.append(f"{len(addresses) - len(shown)} more")
-        holders = ", ".join(shown)
-        if count == 1:
-            return f"all 1 {label} addresses are in use ({holders})"
-        return f"all {count} {label} addresses are in use ({holders})"
-
-
-_SHOWN_MAX: Final = 3
-
-
-def list_names(names: Iterable[str]) -> str:
-    """Give a few names joined by commas, and how many more there are."""
-    every = list(names)
-    text = ",".join(every[:_SHOWN_MAX])
-    return f"{text} and {len(every) - _SHOWN_MAX} more" if len(every) > _SHOWN_MAX else text
-
-
-def _capacity(blocks: list[Block], *, avoid_buggy: bool) -> int:
-    total = 0
-    for block in blocks:
-        prefix = block.prefix
-        if BITS[prefix.family] - prefix.length >= _SATURATING_HOST_BITS:
-            return COUNTER_MAX
-        total += prefix.size - (_count_buggy(prefix) if avoid_buggy else 0)
-    return min(total, COUNTER_MAX)
-
-
-def _count_buggy(prefix: Prefix) -> int:
-    if prefix.family == IPV6:
-        return 0
-    if prefix.length <= _CLASS_C:
-        return 2 << _CLASS_C - prefix.length
-    return sum(is_buggy(IPV4, number) for number in {prefix.first, prefix.last})

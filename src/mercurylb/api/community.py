@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 
-from mercurylb.api.meta import ObjectMeta
+from mercurylb.api.meta import NoFields, ObjectMeta
+from mercurylb.api.schema import RESERVED, Schema
 
 
 class CommunityAlias(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, gc=False):
     """One name for one value."""
 
-    name: str = ""
-    value: str = ""
+    name: Annotated[str, Schema("The name.")] = ""
+    value: Annotated[
+        str, Schema("The community it stands for, such as 65000:100 or large:65000:1:2.")
+    ] = ""
 
 
 class CommunitySpec(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, gc=False):
     """The aliases of one object."""
 
-    communities: tuple[CommunityAlias, ...] | None = None
+    communities: Annotated[
+        tuple[CommunityAlias, ...] | None, Schema("Names and what they stand for.")
+    ] = None
 
 
 class Community(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, gc=False):
-    """A Community."""
+    """Community gives names to BGP communities; every BGPAdvertisement can use them."""
 
     metadata: ObjectMeta = ObjectMeta()
-    spec: CommunitySpec | None = None
+    spec: Annotated[CommunitySpec | None, Schema("The names.")] = None
+    status: Annotated[NoFields | None, RESERVED] = None

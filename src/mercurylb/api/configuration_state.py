@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
 from mercurylb.api.meta import ObjectMeta
+from mercurylb.api.schema import MAP, Schema
 
 COMPONENT_LABEL: Final = "metallb.io/component-type"
 NODE_LABEL: Final = "metallb.io/node-name"
@@ -25,14 +26,52 @@ MESSAGE_MAX: Final = 32768
 """The schema's bound on a condition's message, in characters."""
 
 
-class Condition(msgspec.Struct, frozen=True, rename="camel", gc=False):
-    """One condition; the API requires all but `observedGeneration`, which we do not set."""
+_REASON: Final = r"^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$"
+_CONDITION_TYPE: Final = (
+    r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?"
+    r"(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])$"
+)
 
-    type: str = ""
-    status: str = ""
-    reason: str = ""
-    message: str = ""
-    last_transition_time: str = ""
+
+class Condition(msgspec.Struct, frozen=True, rename="camel", gc=False):
+    """The verdict of one part; the API requires all but `observedGeneration`."""
+
+    type: Annotated[
+        str,
+        Schema("Which part judged.", is_required=True, max_length=316, pattern=_CONDITION_TYPE),
+    ] = ""
+    status: Annotated[
+        str,
+        Schema(
+            "Whether the configuration was accepted.",
+            is_required=True,
+            enum=("True", "False", "Unknown"),
+        ),
+    ] = ""
+    reason: Annotated[
+        str,
+        Schema(
+            "The verdict's cause, in one word.",
+            is_required=True,
+            min_length=1,
+            max_length=1024,
+            pattern=_REASON,
+        ),
+    ] = ""
+    message: Annotated[
+        str,
+        Schema("What is wrong; empty when all is well.", is_required=True, max_length=MESSAGE_MAX),
+    ] = ""
+    last_transition_time: Annotated[
+        str,
+        Schema("When the verdict last changed.", is_required=True, format="date-time"),
+    ] = ""
+    observed_generation: Annotated[
+        int | msgspec.UnsetType,
+        Schema(
+            "Generation of the object the verdict is about; not used.", format="int64", minimum=0
+        ),
+    ] = msgspec.UNSET
 
 
 class ConfigurationStateStatus(
@@ -40,16 +79,28 @@ class ConfigurationStateStatus(
 ):
     """The verdict: `result` is Valid, Invalid or Unknown."""
 
-    result: str = ""
-    error_summary: str = ""
-    conditions: tuple[Condition, ...] | None = None
+    result: Annotated[
+        str,
+        Schema("The verdict of all parts together.", enum=("Valid", "Invalid", "Unknown")),
+    ] = ""
+    error_summary: Annotated[
+        str, Schema("Messages of all parts that refused the configuration, one per line.")
+    ] = ""
+    conditions: Annotated[
+        tuple[Condition, ...] | None,
+        Schema(
+            "One entry for each part of the component that judges configuration.",
+            list_type=MAP,
+            list_map_keys=("type",),
+        ),
+    ] = None
 
 
 class ConfigurationState(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, gc=False):
-    """A ConfigurationState."""
+    """ConfigurationState tells whether a component accepted the configuration it last saw."""
 
     metadata: ObjectMeta = ObjectMeta()
-    status: ConfigurationStateStatus | None = None
+    status: Annotated[ConfigurationStateStatus | None, Schema("The component's verdict.")] = None
 
 
 def summarize(conditions: tuple[Condition, ...]) -> tuple[str, str]:

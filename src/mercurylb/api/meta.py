@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Annotated, Final, TypeAlias
+
 import msgspec
+
+from mercurylb.api.schema import ATOMIC, Schema
+
+GROUP: Final = "metallb.io"
+"""The API group of all kinds that are ours to define."""
 
 
 class OwnerReference(msgspec.Struct, frozen=True, rename="camel", gc=False):
@@ -37,16 +44,39 @@ class ObjectMeta(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True
         return f"{self.namespace}/{self.name}" if self.namespace else self.name
 
 
-class LabelSelectorRequirement(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
-    """One element of `matchExpressions`, unchecked."""
+class NoFields(msgspec.Struct, frozen=True, gc=False):
+    """A part of an object in which nothing is defined."""
 
-    key: str = ""
-    operator: str = ""
-    values: tuple[str, ...] | None = None
+
+class LabelSelectorRequirement(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """One requirement on one label."""
+
+    key: Annotated[str, Schema("Name of the label.", is_required=True)] = ""
+    operator: Annotated[
+        str,
+        Schema("How the label is compared: In, NotIn, Exists or DoesNotExist.", is_required=True),
+    ] = ""
+    values: Annotated[
+        tuple[str, ...] | None,
+        Schema(
+            "Values to compare with; required for In and NotIn, empty for the other operators.",
+            list_type=ATOMIC,
+        ),
+    ] = None
 
 
 class LabelSelector(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
-    """A label selector as written, unchecked."""
+    """A label selector; an empty one matches everything."""
 
-    match_labels: dict[str, str] | None = None
-    match_expressions: tuple[LabelSelectorRequirement, ...] | None = None
+    match_labels: Annotated[
+        dict[str, str] | None,
+        Schema("Labels with the values they must have; all of them must match."),
+    ] = None
+    match_expressions: Annotated[
+        tuple[LabelSelectorRequirement, ...] | None,
+        Schema("Requirements on labels; all of them must hold.", list_type=ATOMIC),
+    ] = None
+
+
+LabelSelectors: TypeAlias = tuple[Annotated[LabelSelector, Schema(map_type=ATOMIC)], ...]
+"""Alternatives: what one of them matches is selected."""

@@ -55,10 +55,22 @@ class LoadBalancerStatus(msgspec.Struct, frozen=True, rename="camel", omit_defau
     ingress: tuple[LoadBalancerIngress, ...] | None = None
 
 
+class ServiceCondition(msgspec.Struct, frozen=True, rename="camel", gc=False):
+    """One condition, ours or anybody's; as the API has it, so that it can be written back."""
+
+    type: str = ""
+    status: str = ""
+    reason: str = ""
+    message: str = ""
+    last_transition_time: str | None = None
+    observed_generation: int | msgspec.UnsetType = msgspec.UNSET
+
+
 class ServiceStatus(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, gc=False):
     """The answer."""
 
     load_balancer: LoadBalancerStatus | None = None
+    conditions: tuple[ServiceCondition, ...] | None = None
 
 
 _NO_SPEC: Final = ServiceSpec()
@@ -82,3 +94,10 @@ class Service(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, g
         if self.status is None or self.status.load_balancer is None:
             return ()
         return self.status.load_balancer.ingress or ()
+
+    @property
+    def conditions(self) -> tuple[ServiceCondition, ...]:
+        """Give `status.conditions`, in order."""
+        if self.status is None:
+            return ()
+        return self.status.conditions or ()

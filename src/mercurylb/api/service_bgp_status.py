@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
+from typing import Annotated, Final
+
 import msgspec
 
-from mercurylb.api.meta import ObjectMeta
+from mercurylb.api.meta import NoFields, ObjectMeta
+from mercurylb.api.schema import IMMUTABLE, Schema
+
+GENERATE_NAME: Final = "bgp-"
 
 
 class ServiceBGPStatusStatus(
     msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, gc=False
 ):
-    """The answer."""
+    """What is announced; the first three never change once they are set."""
 
-    node: str = ""
-    service_name: str = ""
-    service_namespace: str = ""
-    peers: tuple[str, ...] | None = None
-    """Names of BGPPeers, sorted."""
+    node: Annotated[str, Schema("The node that announces.", rules=IMMUTABLE)] = ""
+    service_name: Annotated[str, Schema("Name of the Service.", rules=IMMUTABLE)] = ""
+    service_namespace: Annotated[str, Schema("Namespace of the Service.", rules=IMMUTABLE)] = ""
+    peers: Annotated[
+        tuple[str, ...] | None, Schema("Names of the BGPPeers the Service is announced to.")
+    ] = None
+    """Sorted."""
 
 
 class ServiceBGPStatus(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, gc=False):
-    """A ServiceBGPStatus."""
+    """ServiceBGPStatus tells to which peers a node announces a Service; written by the speakers."""
 
     metadata: ObjectMeta = ObjectMeta()
-    status: ServiceBGPStatusStatus | None = None
+    spec: Annotated[NoFields | None, Schema("Empty: nothing is asked for through this kind.")] = (
+        None
+    )
+    status: Annotated[ServiceBGPStatusStatus | None, Schema("To whom the node announces.")] = None

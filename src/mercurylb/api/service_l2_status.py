@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
-from mercurylb.api.meta import ObjectMeta
+from mercurylb.api.meta import NoFields, ObjectMeta
+from mercurylb.api.schema import IMMUTABLE, Schema
 
 GENERATE_NAME: Final = "l2-"
 NODE_LABEL: Final = "metallb.io/node"
@@ -17,7 +18,7 @@ SERVICE_NAMESPACE_LABEL: Final = "metallb.io/service-namespace"
 class InterfaceInfo(msgspec.Struct, frozen=True, rename="camel", gc=False):
     """One interface it is announced on."""
 
-    name: str = ""
+    name: Annotated[str, Schema("Name of the interface.")] = ""
 
 
 class ServiceL2StatusStatus(
@@ -25,18 +26,23 @@ class ServiceL2StatusStatus(
 ):
     """What is announced; the first three never change once they are set."""
 
-    node: str = ""
-    service_name: str = ""
-    service_namespace: str = ""
-    interfaces: tuple[InterfaceInfo, ...] | None = None
-    """None or empty: all interfaces."""
+    node: Annotated[str, Schema("The node that answers.", rules=IMMUTABLE)] = ""
+    service_name: Annotated[str, Schema("Name of the Service.", rules=IMMUTABLE)] = ""
+    service_namespace: Annotated[str, Schema("Namespace of the Service.", rules=IMMUTABLE)] = ""
+    interfaces: Annotated[
+        tuple[InterfaceInfo, ...] | None,
+        Schema("Interfaces that answer; empty means all interfaces."),
+    ] = None
 
 
 class ServiceL2Status(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, gc=False):
-    """A ServiceL2Status."""
+    """ServiceL2Status tells which node answers for a Service's addresses; speakers write it."""
 
     metadata: ObjectMeta = ObjectMeta()
-    status: ServiceL2StatusStatus | None = None
+    spec: Annotated[NoFields | None, Schema("Empty: nothing is asked for through this kind.")] = (
+        None
+    )
+    status: Annotated[ServiceL2StatusStatus | None, Schema("Who answers, and where.")] = None
 
     @property
     def service_key(self) -> str | None:

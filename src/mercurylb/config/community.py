@@ -6,23 +6,21 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from mercurylb.config.problem import Problem
+from mercurylb.config.problem import Code, Problem, Report, clip
 from mercurylb.errors import ParseError
 from mercurylb.values.address import quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping, Sequence
 
     from mercurylb.api.community import Community as CommunityObject
-
-NATIVE: Final = "native"
-"""The backend that takes standard communities only."""
 
 _STANDARD_PARTS: Final = 2
 _LARGE_PARTS: Final = 4
 _STANDARD_BITS: Final = 16
 _LARGE_BITS: Final = 32
 _DIGITS_MAX: Final = 64
+_VALUE_HINT: Final = "write a:b, or large:a:b:c"
 
 
 class Community(msgspec.Struct, frozen=True, order=True):
@@ -38,14 +36,18 @@ class Community(msgspec.Struct, frozen=True, order=True):
         return f"{self.parts[0] >> _STANDARD_BITS}:{self.parts[0] & 0xFFFF}"
 
 
+class CommunityFormatError(ParseError):
+    """A text has not the form of a community, so it may be meant as an alias."""
+
+
 def parse_community(text: str) -> Community:
-    """Read `a:b` or `large:a:b:c`; raises `ParseError`."""
+    """Read `a:b` or `large:a:b:c`; raises `ParseError`, of which `CommunityFormatError` is one."""
     parts = text.split(":")
     if len(parts) == _STANDARD_PARTS:
         high, low = (_section(part, text, bits=_STANDARD_BITS) for part in parts)
         return Community((high << _STANDARD_BITS | low, 0, 0))
     if len(parts) != _LARGE_PARTS:
-        raise ParseError(f"invalid community format: {text}")
+        raise CommunityFormatError(f"invalid community format: {clip(text)}")
     if parts[0] != "large":
         raise ParseError(
             "invalid community value: invalid marker for large community, expected community to be"
@@ -67,34 +69,58 @@ def _section(part: str, text: str, *, bits: int) -> int:
 
 
 def compile_communities(
-    objects: Iterable[CommunityObject], *, backend: str, problems: list[Problem]
+    objects: Iterable[CommunityObject], *, problems: list[Problem]
 ) -> dict[str, Community]:
     """Give the value of each alias; aliases are global over all objects."""
     aliases: dict[str, Community] = {}
     defined_in: dict[str, str] = {}
     for item in objects:
-        where = f"Community {item.metadata.key}"
-        entries = (item.spec.communities if item.spec else None) or ()
-        for index, entry in enumerate(entries):
+        report = Report(f"Community {item.metadata.key}", problems)
+        for index, entry in enumerate((item.spec.communities if item.spec else None) or ()):
             field = f"spec.communities[{index}]"
             try:
                 value = parse_community(entry.value)
             except ParseError as error:
                 message = f"parsing community {quoted(entry.name)}: {error}"
-                problems.append(Problem(where, f"{field}.value", entry.value, message))
+                report.add(
+                    f"{field}.value",
+                    entry.value,
+                    message,
+                    code=Code.COMMUNITY_VALUE,
+                    hint=_VALUE_HINT,
+                )
                 continue
             if entry.name in aliases:
                 message = f"duplicate definition of community {quoted(entry.name)}"
                 hint = f"first defined in {defined_in[entry.name]}"
-                problems.append(Problem(where, f"{field}.name", entry.name, message, hint))
-                continue
-            if value.is_large and backend == NATIVE:
-                message = (
-                    "native BGP mode only supports legacy communities, BGP community CR"
-                    f" {quoted(item.metadata.name)} has non legacy community {quoted(entry.value)}"
-                )
-                problems.append(Problem(where, f"{field}.value", entry.value, message))
+                code = Code.COMMUNITY_DUPLICATE
+                report.add(f"{field}.name", entry.name, message, code=code, hint=hint)
                 continue
             aliases[entry.name] = value
-            defined_in[entry.name] = where
+            defined_in[entry.name] = report.object
     return aliases
+
+
+def resolve_communities(
+    texts: Sequence[str] | None, *, aliases: Mapping[str, Community], field: str, report: Report
+) -> tuple[Community, ...]:
+    """Give what a list of aliases and values stands for, ascending and without repetitions."""
+    found = set()
+    for index, text in enumerate(texts or ()):
+        known = aliases.get(text)
+        if known is not None:
+            found.add(known)
+            continue
+        try:
+            found.add(parse_community(text))
+        except ParseError as error:
+            is_alias = isinstance(error, CommunityFormatError)
+            report.add(
+                f"{field}[{index}]",
+                text,
+                f"invalid community {quoted(text)} in BGP advertisement: {error}",
+                code=Code.COMMUNITY_UNKNOWN if is_alias else Code.COMMUNITY_VALUE,
+                hint="no Community defines such an alias" if is_alias else _VALUE_HINT,
+                is_transient=is_alias,
+            )
+    return tuple(sorted(found))

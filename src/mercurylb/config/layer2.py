@@ -5,92 +5,72 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mercurylb.api.l2_advertisement import L2AdvertisementSpec
-from mercurylb.config.model import L2Advertisement, Pool
-from mercurylb.config.selection import Report, check_distinct, compile_one, compile_selectors
-from mercurylb.values.selector import matches_any
+from mercurylb.config.model import L2Advertisement
+from mercurylb.config.problem import Report
+from mercurylb.config.scope import Scope, compile_scope
+from mercurylb.config.selection import compile_one
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from mercurylb.api.ip_address_pool import IPAddressPool
     from mercurylb.api.l2_advertisement import L2Advertisement as L2AdvertisementObject
-    from mercurylb.api.node import Node
+    from mercurylb.config.pool import CompiledPool
     from mercurylb.config.problem import Problem
-    from mercurylb.values.selector import Selector
+    from mercurylb.config.scope import NodeIndex
 
 
 def compile_l2_advertisements(
     objects: Iterable[L2AdvertisementObject],
     *,
-    pools: Sequence[tuple[IPAddressPool, Pool]],
-    nodes: Sequence[Node],
+    pools: Sequence[CompiledPool],
+    nodes: NodeIndex,
     problems: list[Problem],
 ) -> dict[str, tuple[L2Advertisement, ...]]:
-    """Give the advertisements of each pool, in the given order, without those that add nothing."""
-    attached: dict[str, list[L2Advertisement]] = {pool.name: [] for _, pool in pools}
+    """Give the advertisements of each pool, in the given order, without those that add nothing.
+
+    Advertisements that say the same differ at most in their name, unless they have preferences,
+    whose weights add up.
+    """
+    attached: dict[str, list[L2Advertisement]] = {pool.pool.name: [] for pool in pools}
+    present: set[tuple[object, ...]] = set()
     for item in objects:
         report = Report(f"L2Advertisement {item.metadata.key}", problems)
-        advertisement, names, selectors = _compile(item, nodes=nodes, report=report)
-        for pool_object, pool in pools:
-            if not _selects(pool_object, names=names, selectors=selectors):
+        advertisement, scope = _compile(item, nodes=nodes, report=report)
+        for pool in pools:
+            if not scope.selects(pool.object):
                 continue
-            present = attached[pool.name]
-            if not any(advertisement.announces_like(other) for other in present):
-                present.append(advertisement)
+            same = (
+                pool.pool.name,
+                advertisement.nodes,
+                advertisement.interfaces,
+                advertisement.service_selectors,
+            )
+            if not advertisement.preferences:
+                if same in present:
+                    continue
+                present.add(same)
+            attached[pool.pool.name].append(advertisement)
     return {name: tuple(advertisements) for name, advertisements in attached.items()}
 
 
-def _selects(
-    pool: IPAddressPool, *, names: tuple[str, ...], selectors: tuple[Selector, ...] | None
-) -> bool:
-    if not names and selectors is None:
-        return True
-    return pool.metadata.name in names or matches_any(selectors or (), pool.metadata.labels or {})
-
-
 def _compile(
-    item: L2AdvertisementObject, *, nodes: Sequence[Node], report: Report
-) -> tuple[L2Advertisement, tuple[str, ...], tuple[Selector, ...] | None]:
+    item: L2AdvertisementObject, *, nodes: NodeIndex, report: Report
+) -> tuple[L2Advertisement, Scope]:
     spec = item.spec or L2AdvertisementSpec()
     name = item.metadata.name
-    names = check_distinct(
-        spec.ip_address_pools, field="spec.ipAddressPools", what="ipAddressPools", report=report
-    )
-    pool_selectors = compile_selectors(
-        spec.ip_address_pool_selectors,
-        field="spec.ipAddressPoolSelectors",
-        wrong=f"failed to parse ip address pool selector for {name}",
-        report=report,
-    )
-    node_selectors = compile_selectors(
-        spec.node_selectors,
-        field="spec.nodeSelectors",
-        wrong=f"failed to parse node selector for {name}",
-        report=report,
-    )
-    service_selectors = compile_selectors(
-        spec.service_selectors,
-        field="spec.serviceSelectors",
-        wrong=f"failed to parse service selector for {name}",
-        report=report,
-    )
-    eligible = [
-        node
-        for node in nodes
-        if not spec.node_selectors or matches_any(node_selectors, node.metadata.labels or {})
-    ]
+    scope = compile_scope(spec, name=name, nodes=nodes, report=report)
     advertisement = L2Advertisement(
         name=name,
-        nodes=frozenset(node.metadata.name for node in eligible),
+        nodes=scope.nodes,
         interfaces=tuple(sorted(set(spec.interfaces))) if spec.interfaces else None,
-        service_selectors=tuple(sorted(service_selectors, key=str)),
-        preferences=_preferences(spec, name=name, eligible=eligible, report=report),
+        service_selectors=scope.service_selectors,
+        preferences=_preferences(spec, name=name, nodes=nodes, scope=scope, report=report),
     )
-    return advertisement, names, pool_selectors if spec.ip_address_pool_selectors else None
+    return advertisement, scope
 
 
 def _preferences(
-    spec: L2AdvertisementSpec, *, name: str, eligible: Sequence[Node], report: Report
+    spec: L2AdvertisementSpec, *, name: str, nodes: NodeIndex, scope: Scope, report: Report
 ) -> tuple[tuple[str, int], ...]:
     scores: dict[str, int] = {}
     for index, term in enumerate(spec.preferred_node_selectors or ()):
@@ -100,7 +80,7 @@ def _preferences(
             wrong=f"failed to parse preferred node selectors for {name}",
             report=report,
         )
-        for node in eligible:
-            if selector is not None and selector.matches(node.metadata.labels or {}):
-                scores[node.metadata.name] = scores.get(node.metadata.name, 0) + term.weight
-    return tuple(sorted((node, score) for node, score in scores.items() if score))
+        if selector is not None:
+            for node in nodes.matching((selector,)) & scope.nodes:
+                scores[node] = scores.get(node, 0) + term.weight
+    return tuple(sorted((node, score) for node, score in scores.items() if score > 0))

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from mercurylb.config.community import Community
+from mercurylb.values.address import Address
 from mercurylb.values.prefix import Prefix, is_buggy
 from mercurylb.values.prefix_index import PrefixIndex
 from mercurylb.values.selector import Selector, matches_any
@@ -14,7 +16,7 @@ from mercurylb.values.selector import Selector, matches_any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from mercurylb.values.address import Address, Family
+    from mercurylb.values.address import Family
 
 
 class Pinning(msgspec.Struct, frozen=True):
@@ -68,15 +70,84 @@ class L2Advertisement(msgspec.Struct, frozen=True):
         """Tell whether it is for services with those labels."""
         return not self.service_selectors or matches_any(self.service_selectors, labels)
 
-    def announces_like(self, other: L2Advertisement) -> bool:
-        """Tell whether having both makes no difference."""
-        return (
-            not self.preferences
-            and not other.preferences
-            and self.nodes == other.nodes
-            and self.interfaces == other.interfaces
-            and self.service_selectors == other.service_selectors
-        )
+
+class BGPAdvertisement(msgspec.Struct, frozen=True):
+    """A BGPAdvertisement as far as it concerns one pool."""
+
+    name: str
+    aggregation_length: int = 32
+    aggregation_length_v6: int = 128
+    local_pref: int = 0
+    """0 means that none is set."""
+    as_path_prepend: int = 0
+    communities: tuple[Community, ...] = ()
+    """Ascending."""
+    nodes: frozenset[str] = frozenset()
+    peers: tuple[str, ...] = ()
+    """Names, as written; empty means all."""
+    service_selectors: tuple[Selector, ...] = ()
+    """Sorted by text; empty means every service."""
+
+    def admits(self, labels: Mapping[str, str]) -> bool:
+        """Tell whether it is for services with those labels."""
+        return not self.service_selectors or matches_any(self.service_selectors, labels)
+
+
+class Password(msgspec.Struct, frozen=True):
+    """A password, which nobody prints by accident."""
+
+    secret: bytes
+
+    def __repr__(self) -> str:
+        """Give nothing away."""
+        return "Password(<redacted>)"
+
+
+class Peer(msgspec.Struct, frozen=True):
+    """A BGPPeer; times are nanoseconds."""
+
+    name: str
+    my_asn: int
+    peer_asn: int = 0
+    """0 if it is dynamic."""
+    dynamic_asn: str = ""
+    """`internal` or `external`; empty if the number is given."""
+    local_asn: int = 0
+    """0 means that none is set."""
+    address: Address | None = None
+    interface: str = ""
+    """Of an unnumbered peer, which has no address."""
+    source_address: Address | None = None
+    port: int = 179
+    hold_time_ns: int | None = None
+    keepalive_time_ns: int | None = None
+    connect_time_ns: int | None = None
+    router_id: Address | None = None
+    node_selectors: tuple[Selector, ...] = ()
+    """Empty means every node."""
+    password: Password | None = None
+    """As written, or out of the secret."""
+    password_secret: str = ""
+    """Name of the secret."""
+    bfd_profile: str = ""
+    enable_graceful_restart: bool = False
+    ebgp_multi_hop: bool = False
+    vrf: str = ""
+    disable_mp: bool = False
+    dual_stack_address_family: bool = False
+
+
+class BFDProfile(msgspec.Struct, frozen=True):
+    """A BFDProfile; intervals are milliseconds, None leaves it to the implementation."""
+
+    name: str
+    detect_multiplier: int | None = None
+    receive_interval_ms: int | None = None
+    transmit_interval_ms: int | None = None
+    echo_interval_ms: int | None = None
+    minimum_ttl: int | None = None
+    has_echo: bool = False
+    is_passive: bool = False
 
 
 class Pool(msgspec.Struct, frozen=True):
@@ -89,6 +160,7 @@ class Pool(msgspec.Struct, frozen=True):
     avoid_buggy_ips: bool = False
     pinning: Pinning | None = None
     l2_advertisements: tuple[L2Advertisement, ...] = ()
+    bgp_advertisements: tuple[BGPAdvertisement, ...] = ()
 
     def contains(self, address: Address) -> bool:
         """Tell whether it may give out an address: it has it, and need not avoid it as buggy."""
@@ -109,7 +181,11 @@ class Config(msgspec.Struct, frozen=True, dict=True):
     """Everything that is configured; equal configurations need no work."""
 
     pools: tuple[Pool, ...] = ()
-    """Sorted by name."""
+    """Sorted by name, as peers and profiles are."""
+    peers: tuple[Peer, ...] = ()
+    bfd_profiles: tuple[BFDProfile, ...] = ()
+    bgp_extras: str = ""
+    """Text that is handed to an FRR backend as it is."""
 
     @cached_property
     def index(self) -> PrefixIndex[Pool]:

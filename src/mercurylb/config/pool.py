@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from mercurylb.api.ip_address_pool import IPAddressPoolSpec
 from mercurylb.config.model import Pinning, Pool
-from mercurylb.config.selection import Report, compile_selectors
+from mercurylb.config.problem import Code, Report
+from mercurylb.config.selection import compile_selectors
 from mercurylb.errors import ParseError
 from mercurylb.values.address import quoted
 from mercurylb.values.prefix import Prefix, parse_addresses
@@ -18,10 +19,36 @@ if TYPE_CHECKING:
     from mercurylb.api.ip_address_pool import IPAddressPool, ServiceAllocation
     from mercurylb.api.namespace import Namespace
     from mercurylb.config.problem import Problem
+    from mercurylb.values.address import Family
 
 
 PREFIXES_MAX: Final = 100_000
 """Per pool; an object of the API's largest size could name some hundred times as many."""
+
+
+class Entry(NamedTuple):
+    """One element of a pool's `addresses`."""
+
+    field: str
+    text: str
+    family: Family
+    length: int
+    """Of its largest block."""
+
+
+class CompiledPool(NamedTuple):
+    """A pool and where it comes from; if it has mistakes, what of it could be understood."""
+
+    object: IPAddressPool
+    pool: Pool
+    entries: tuple[Entry, ...]
+    longest: dict[Family, int]
+    """For each family that it has: the prefix length of the entry with the smallest block."""
+
+    @property
+    def families(self) -> frozenset[Family]:
+        """Give the families of its addresses."""
+        return frozenset(self.longest)
 
 
 class _Block(NamedTuple):
@@ -38,8 +65,8 @@ class _Block(NamedTuple):
 
 def compile_pools(
     objects: Iterable[IPAddressPool], *, namespaces: Sequence[Namespace], problems: list[Problem]
-) -> list[tuple[IPAddressPool, Pool]]:
-    """Compile pools in the given order; those with problems are left out."""
+) -> list[CompiledPool]:
+    """Compile pools in the given order; the second of one name is left out."""
     compiled = []
     blocks: list[_Block] = []
     names: set[str] = set()
@@ -47,54 +74,65 @@ def compile_pools(
         name = item.metadata.name
         report = Report(f"IPAddressPool {item.metadata.key}", problems)
         if name in names:
-            report.add("metadata.name", name, f"duplicate definition of pool {quoted(name)}")
+            message = f"duplicate definition of pool {quoted(name)}"
+            report.add("metadata.name", name, message, code=Code.NAME_DUPLICATE)
             continue
         names.add(name)
-        pool = _compile_pool(item, namespaces=namespaces, blocks=blocks, report=report)
-        if pool is not None:
-            compiled.append((item, pool))
+        compiled.append(_compile_pool(item, namespaces=namespaces, blocks=blocks, report=report))
     _check_overlaps(blocks)
     return compiled
 
 
 def _compile_pool(
     item: IPAddressPool, *, namespaces: Sequence[Namespace], blocks: list[_Block], report: Report
-) -> Pool | None:
-    before = len(report.problems)
-    name = item.metadata.name
+) -> CompiledPool:
     spec = item.spec or IPAddressPoolSpec()
-    if not name:
-        report.add("metadata.name", "", "missing pool name")
+    if not item.metadata.name:
+        report.add("metadata.name", "", "missing pool name", code=Code.NAME_MISSING)
     if not spec.addresses:
-        report.add("spec.addresses", "", "pool has no prefixes defined")
+        message = "pool has no prefixes defined"
+        hint = "write address/length or first-last under spec.addresses"
+        report.add("spec.addresses", "", message, code=Code.POOL_EMPTY, hint=hint)
+    prefixes, entries = _compile_addresses(item, blocks=blocks, report=report)
+    pool = Pool(
+        name=item.metadata.name,
+        prefixes=tuple(prefixes),
+        auto_assign=spec.auto_assign is not False,
+        avoid_buggy_ips=spec.avoid_buggy_ips is True,
+        pinning=_compile_pinning(spec.service_allocation, namespaces=namespaces, report=report),
+    )
+    longest: dict[Family, int] = {}
+    for entry in entries:
+        longest[entry.family] = max(entry.length, longest.get(entry.family, 0))
+    return CompiledPool(item, pool, tuple(entries), longest)
+
+
+def _compile_addresses(
+    item: IPAddressPool, *, blocks: list[_Block], report: Report
+) -> tuple[list[Prefix], list[Entry]]:
+    name = item.metadata.name
     prefixes: list[Prefix] = []
-    for index, text in enumerate(spec.addresses or ()):
+    entries: list[Entry] = []
+    for index, text in enumerate((item.spec.addresses if item.spec else None) or ()):
         field = f"spec.addresses[{index}]"
         try:
             entry = parse_addresses(text)
         except ParseError as error:
             message = f"invalid CIDR {quoted(text)} in pool {quoted(name)}: {error}"
-            report.add(field, text, message, hint=_address_hint(text))
+            report.add(field, text, message, code=Code.POOL_ADDRESS, hint=_address_hint(text))
             continue
         if len(prefixes) + len(entry) > PREFIXES_MAX:
             message = f"pool has more than {PREFIXES_MAX} prefixes"
-            report.add(field, text, message, hint="write fewer, larger blocks")
+            hint = "write fewer, larger blocks"
+            report.add(field, text, message, code=Code.POOL_SIZE, hint=hint)
             break
         prefixes += entry
+        entries.append(Entry(field, text, entry[0].family, min(prefix.length for prefix in entry)))
         blocks += [
             _Block(prefix, len(blocks) + offset, name, field, text, report)
             for offset, prefix in enumerate(entry)
         ]
-    pinning = _compile_pinning(spec.service_allocation, namespaces=namespaces, report=report)
-    if len(report.problems) > before:
-        return None
-    return Pool(
-        name=name,
-        prefixes=tuple(prefixes),
-        auto_assign=spec.auto_assign is not False,
-        avoid_buggy_ips=spec.avoid_buggy_ips is True,
-        pinning=pinning,
-    )
+    return prefixes, entries
 
 
 def _address_hint(text: str) -> str:
@@ -116,10 +154,14 @@ def _compile_pinning(
         return None
     path = "spec.serviceAllocation"
     names = tuple(written.namespaces or ())
+    seen: set[str] = set()
     for index, name in enumerate(names):
-        if name in names[:index]:
+        if name in seen:
             field = f"{path}.namespaces[{index}]"
-            report.add(field, name, "duplicate definition in namespaces field")
+            message = "duplicate definition in namespaces field"
+            hint = "remove the second one"
+            report.add(field, name, message, code=Code.VALUE_DUPLICATE, hint=hint)
+        seen.add(name)
     namespace_selectors = compile_selectors(
         written.namespace_selectors,
         field=f"{path}.namespaceSelectors",
@@ -169,7 +211,7 @@ def _check_overlaps(blocks: list[_Block]) -> None:
                 f" already defined CIDR {quoted(str(first.prefix))}"
             )
             hint = f"the other is in pool {quoted(first.pool)}, {first.field}"
-            block.report.add(block.field, block.text, message, hint=hint)
+            block.report.add(block.field, block.text, message, code=Code.POOL_OVERLAP, hint=hint)
 
 
 class _Nested(NamedTuple):

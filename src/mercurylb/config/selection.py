@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-from typing import TYPE_CHECKING
+from itertools import islice, pairwise
+from typing import TYPE_CHECKING, Final
 
-import msgspec
-
-from mercurylb.config.problem import Problem
+from mercurylb.config.problem import Code, Report, clip
 from mercurylb.errors import ParseError
 from mercurylb.values.address import quoted
-from mercurylb.values.selector import Selector, compile_selector
+from mercurylb.values.selector import Selector, compile_selector, matches_any
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from mercurylb.api.meta import LabelSelector
 
-
-class Report(msgspec.Struct, frozen=True):
-    """Collects the problems of one object."""
-
-    object: str
-    problems: list[Problem]
-
-    def add(self, field: str, value: str, message: str, *, hint: str = "") -> None:
-        """Note a problem with one field."""
-        self.problems.append(Problem(self.object, field, value, message, hint))
+_TERMS_MAX: Final = 32
+"""Terms of a selector that a message repeats."""
 
 
 def check_distinct(
@@ -36,9 +26,19 @@ def check_distinct(
     seen: set[str] = set()
     for index, name in enumerate(names or ()):
         if name in seen:
-            report.add(f"{field}[{index}]", name, f"duplicate definition of {what} {quoted(name)}")
+            message = f"duplicate definition of {what} {quoted(name)}"
+            hint = "remove the second one"
+            report.add(f"{field}[{index}]", name, message, code=Code.VALUE_DUPLICATE, hint=hint)
         seen.add(name)
     return tuple(names or ())
+
+
+def check_range(value: int | None, bounds: tuple[int, int], *, field: str, report: Report) -> None:
+    """Note a number that its field cannot hold; the API's schema lets none of them in."""
+    low, high = bounds
+    if value is not None and not low <= value <= high:
+        message = f"invalid value {clip(str(value))}, must be in {low}-{high} range"
+        report.add(field, str(value), message, code=Code.VALUE_RANGE)
 
 
 def compile_selectors(
@@ -57,7 +57,9 @@ def compile_selectors(
         if form in seen:
             text = _selector_text(selector)
             what = field.rpartition(".")[2]
-            report.add(path, text, f"duplicate definition of {what} {text}")
+            message = f"duplicate definition of {what} {text}"
+            hint = "remove the second one"
+            report.add(path, text, message, code=Code.SELECTOR_DUPLICATE, hint=hint)
         seen.add(form)
         result = compile_one(selector, field=path, wrong=wrong, report=report)
         if result is not None:
@@ -69,14 +71,30 @@ def compile_one(
     selector: LabelSelector | None, *, field: str, wrong: str, report: Report
 ) -> Selector | None:
     """Compile one selector, and note repeated expressions and values, or that it is invalid."""
+    if selector is not None:
+        _check_expressions(selector, field=field, report=report)
+    try:
+        return _compiled(selector)
+    except ParseError as error:
+        text = _selector_text(selector)
+        report.add(field, text, f"{wrong}: {error}", code=Code.SELECTOR_INVALID)
+        return None
+
+
+def may_select(selectors: Sequence[LabelSelector | None] | None, labels: Mapping[str, str]) -> bool:
+    """Tell whether any selector matches, or none is given, or one cannot be understood."""
+    if not selectors:
+        return True
+    try:
+        return matches_any([_compiled(selector) for selector in selectors], labels)
+    except ParseError:
+        return True
+
+
+def _compiled(selector: LabelSelector | None) -> Selector:
     if selector is None:
         return Selector()
-    _check_expressions(selector, field=field, report=report)
-    try:
-        return compile_selector(selector.match_labels, selector.match_expressions)
-    except ParseError as error:
-        report.add(field, _selector_text(selector), f"{wrong}: {error}")
-        return None
+    return compile_selector(selector.match_labels, selector.match_expressions)
 
 
 def _check_expressions(selector: LabelSelector, *, field: str, report: Report) -> None:
@@ -86,8 +104,10 @@ def _check_expressions(selector: LabelSelector, *, field: str, report: Report) -
         values = tuple(sorted(expression.values or ()))
         form = (expression.key, expression.operator, values)
         if form in seen:
-            text = f"{expression.key} {expression.operator} {list(values)}"
-            report.add(path, text, f"duplicate definition of match expressions {text}")
+            text = f"{clip(expression.key)} {clip(expression.operator)} {_list_text(values)}"
+            message = f"duplicate definition of match expressions {text}"
+            hint = "remove the second one"
+            report.add(path, text, message, code=Code.SELECTOR_DUPLICATE, hint=hint)
         seen.add(form)
         for value, following in pairwise(values):
             if value == following:
@@ -95,7 +115,8 @@ def _check_expressions(selector: LabelSelector, *, field: str, report: Report) -
                     "duplicate definition of match expression value in label selector"
                     f" {quoted(value)}"
                 )
-                report.add(f"{path}.values", value, message)
+                hint = "remove the second one"
+                report.add(f"{path}.values", value, message, code=Code.VALUE_DUPLICATE, hint=hint)
 
 
 def _written_form(selector: LabelSelector | None) -> tuple[object, ...]:
@@ -111,10 +132,17 @@ def _written_form(selector: LabelSelector | None) -> tuple[object, ...]:
 
 
 def _selector_text(selector: LabelSelector | None) -> str:
+    """Give a selector as a reader would write it; of a very large one its beginning."""
     if selector is None:
         return "{}"
-    terms = [f"{key}={value}" for key, value in sorted((selector.match_labels or {}).items())]
-    for expression in selector.match_expressions or ():
-        values = f" ({','.join(expression.values)})" if expression.values else ""
-        terms.append(f"{expression.key} {expression.operator}{values}")
+    labels = islice((selector.match_labels or {}).items(), _TERMS_MAX)
+    terms = [f"{clip(key)}={clip(value)}" for key, value in sorted(labels)]
+    for expression in (selector.match_expressions or ())[:_TERMS_MAX]:
+        values = f" {_list_text(expression.values, '()')}" if expression.values else ""
+        terms.append(f"{clip(expression.key)} {clip(expression.operator)}{values}")
     return quoted(",".join(terms))
+
+
+def _list_text(values: Sequence[str], brackets: str = "[]") -> str:
+    text = ",".join(clip(value) for value in values[:_TERMS_MAX])
+    return f"{brackets[0]}{text}{brackets[1]}"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from mercurylb import __version__
 from mercurylb.api.configuration_state import CONTROLLER_NAME, POOL_CONDITION
 from mercurylb.api.meta import OwnerReference
-from mercurylb.config.community import NATIVE
+from mercurylb.config.resources import NATIVE
 from mercurylb.controller.memberlist_secret import ensure_secret
 from mercurylb.controller.metrics import ControllerMetrics
 from mercurylb.controller.precedence import AfterWrites

@@ -45,7 +45,7 @@ class EventCounts:
 
     recorded: int = 0
     dropped: int = 0
-    """Too many about one object, or too many waiting."""
+    """Too many about one object, too many waiting, or not ours to tell any more."""
     failed: int = 0
 
 
@@ -84,6 +84,11 @@ class EventRecorder:
         """Write events until cancelled."""
         await self._writer.run()
 
+    def forget_all(self) -> None:
+        """Drop what waits, and what was told before: somebody else tells from now on."""
+        self._writer.discard_all()
+        self._correlator = Correlator()
+
     async def idle(self) -> None:
         """Wait until nothing waits to be written."""
         await self._writer.idle()
@@ -119,6 +124,9 @@ class EventRecorder:
             entry.is_created = False
             entry.name = ""
             self._write(note, entry, timestamp)
+        elif outcome.result is Result.FENCED:
+            # Whoever has the lease looks at the object anew, and tells what there is to tell.
+            self.counts.dropped += 1
         elif outcome.result is not Result.SUPERSEDED:
             self.counts.failed += 1
             self._correlator.forget(note)

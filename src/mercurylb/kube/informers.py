@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from mercurylb.kube.backoff import CAP_S
 from mercurylb.kube.store import Store, Wakeup
 from mercurylb.kube.watch import EVERYTHING, Selection
 from mercurylb.kube.watcher import Watcher
@@ -20,8 +21,11 @@ if TYPE_CHECKING:
 class Informers:
     """Keeps one store per kind true to the API server."""
 
-    def __init__(self, client: KubeClient, *, random: Random, log: Log) -> None:
+    def __init__(
+        self, client: KubeClient, *, random: Random, log: Log, retry_cap_s: float = CAP_S
+    ) -> None:
         self.wakeup = Wakeup()
+        self._retry_cap_s = retry_cap_s
         self._client = client
         self._random = random
         self._log = log
@@ -43,6 +47,7 @@ class Informers:
                 random=self._random,
                 selection=selection,
                 log=self._log,
+                retry_cap_s=self._retry_cap_s,
             )
         )
         return store
@@ -56,3 +61,10 @@ class Informers:
         """Wait until every store has seen a complete list."""
         for watcher in self._watchers:
             await watcher.store.wait_synced()
+
+    async def relist(self) -> None:
+        """List everything anew and wait until all of it is in the stores."""
+        for watcher in self._watchers:
+            watcher.relist()
+        for watcher in self._watchers:
+            await watcher.is_fresh.wait()

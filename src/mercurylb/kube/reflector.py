@@ -210,6 +210,12 @@ class Reflector(Generic[T]):
             return self._on_error_line(line)
         return self._on_rare_line(line)
 
+    def restart(self) -> None:
+        """Forget how far the copy is: the next request is for a complete list."""
+        self._forget_pages()
+        self.resource_version = ""
+        self._step(Input.EXPIRED)
+
     def on_end(self) -> None:
         """Take that the server ended the watch in good order."""
         self._step(Input.END)

@@ -3,11 +3,15 @@
 It reconnects forever, quickly at first and then at least every second or so (see `backoff`),
 because an API server that is back must be noticed before an operator does. A connection that stays
 silent although bookmarks come about every minute is half-open and is dropped.
+
+`relist` has everything listed anew: whoever takes over from another process must not decide with a
+copy that is older than the other's last write, and a watch cannot tell how far behind it is.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic
 
@@ -22,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from random import Random
 
-    from mercurylb.kube.client import KubeClient
+    from mercurylb.kube.client import KubeClient, Stream
     from mercurylb.kube.store import Store
 
 SILENCE_MAX_S = 90.0
@@ -53,14 +57,22 @@ class Watcher(Generic[T]):
         log: Log = SILENCE,
         silence_max_s: float = SILENCE_MAX_S,
         line_bytes_max: int = LINE_BYTES_MAX,
+        retry_cap_s: float = CAP_S,
     ) -> None:
         self.store = store
+        self.is_fresh = asyncio.Event()
+        """Cleared by `relist`, set when a list that began after it is in the store."""
         self.counts = WatchCounts()
         self._client = client
         self._resource = resource
         self._namespace = selection.namespace
         self._reflector = Reflector(resource, selection)
         self._backoff = Backoff(random)
+        self._denied = Backoff(random)
+        self._retry_cap_s = retry_cap_s
+        self._stream: Stream | None = None
+        self._wants_list = False
+        self._nudge = asyncio.Event()
         self.log = log
         self._silence_max_s = silence_max_s
         self._line_bytes_max = line_bytes_max
@@ -68,6 +80,10 @@ class Watcher(Generic[T]):
     async def run(self) -> None:
         """List and watch until cancelled."""
         while True:
+            if self._wants_list:
+                self._wants_list = False
+                self._nudge.clear()
+                self._reflector.restart()
             request = self._reflector.next_request()
             try:
                 if isinstance(request, ListRequest):
@@ -75,11 +91,22 @@ class Watcher(Generic[T]):
                 else:
                     await self._watch(request.params)
             except (KubeError, WireError) as error:
-                self._apply(self._reflector.on_error(error))
-                await self._pause(error)
+                if not self._wants_list:
+                    self._apply(self._reflector.on_error(error))
+                    await self._pause(error)
+
+    def relist(self) -> None:
+        """Have everything listed anew, at once."""
+        self.is_fresh.clear()
+        self._wants_list = True
+        self._nudge.set()
+        if self._stream is not None:
+            self._stream.abort()
 
     async def _list(self, params: Mapping[str, str]) -> None:
         body = await self._client.list_page(self._resource, self._namespace, params, patience_s=0.0)
+        if self._wants_list:
+            return  # This list began before it was wanted.
         outputs = self._reflector.on_page(body)
         self._apply(outputs)
         if any(isinstance(output, Broken) for output in outputs):
@@ -91,12 +118,16 @@ class Watcher(Generic[T]):
         async with self._client.stream(path, params, silence_max_s=self._silence_max_s) as stream:
             self._reflector.on_opened()
             line_count = self.counts.lines
-            while self._reflector.is_watching:
-                chunk = await stream.read()
-                if not chunk:
-                    self._reflector.on_end()
-                    break
-                self._take_lines(splitter.feed(chunk))
+            self._stream = stream
+            try:
+                while self._reflector.is_watching and not self._wants_list:
+                    chunk = await stream.read()
+                    if not chunk:
+                        self._reflector.on_end()
+                        break
+                    self._take_lines(splitter.feed(chunk))
+            finally:
+                self._stream = None
         if self.counts.lines == line_count:
             # A watch that ends at once without a word would otherwise be reopened in a tight loop.
             await self._pause(None)
@@ -111,18 +142,24 @@ class Watcher(Generic[T]):
                 store.apply(output)
             if not reflector.is_watching:
                 return
+        self._reset_backoff()
+
+    def _reset_backoff(self) -> None:
         self._backoff.reset()
+        self._denied.reset()
 
     def _apply(self, outputs: list[Output[T]]) -> None:
         for output in outputs:
             self._note(output)
             self.store.apply(output)
+            if isinstance(output, Restarted):
+                self.is_fresh.set()
 
     def _note(self, output: Output[T]) -> None:
         plural = self._resource.plural
         if isinstance(output, Restarted):
             self.counts.relists += 1
-            self._backoff.reset()
+            self._reset_backoff()
             self.log.debug("kube.listed", resource=plural, objects=len(output.objects))
             for bad in output.unreadable:
                 self._note(bad)
@@ -141,7 +178,7 @@ class Watcher(Generic[T]):
     def _note_break(self, broken: Broken) -> None:
         plural = self._resource.plural
         # The first failure of a series is news; the following ones are the same news.
-        if self._backoff.failure_count:
+        if self._backoff.failure_count or self._denied.failure_count:
             self.log.debug(
                 "kube.watch_retried",
                 resource=plural,
@@ -158,8 +195,14 @@ class Watcher(Generic[T]):
             )
 
     async def _pause(self, error: KubeError | WireError | None) -> None:
-        cap_s = DENIED_CAP_S if isinstance(error, (Denied, NotFound)) else CAP_S
-        delay_s = self._backoff.next_delay_s(cap_s=cap_s)
+        if isinstance(error, (Denied, NotFound)):
+            # A server that is just starting refuses for a moment what it allows later, so this
+            # series begins with short waits however long the server was away before.
+            delay_s = self._denied.next_delay_s(cap_s=DENIED_CAP_S)
+        else:
+            delay_s = self._backoff.next_delay_s(cap_s=self._retry_cap_s)
         if isinstance(error, ApiError) and error.retry_after_s is not None:
             delay_s += error.retry_after_s
-        await asyncio.sleep(delay_s)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(delay_s):
+                await self._nudge.wait()

@@ -4,8 +4,8 @@ Each operation has a key (the object it is about). Promises:
 
 * At most `in_flight_max` requests at a time, never two of the same key.
 * The latest operation of a key wins: one that still waits is superseded, one in flight is followed.
-* Unreachable, 429 and 5xx are tried again with backoff (and Retry-After) for as long as the
-  operation is the latest of its key; everything else is final.
+* Unreachable, 429, 5xx, and a missing right are tried again with backoff (and Retry-After) for as
+  long as the operation is the latest of its key; everything else is final.
 * Every submitted operation has exactly one `Outcome`, told to whoever submitted it.
 * Keys go out in the order in which they became ready; nothing starves.
 
@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from mercurylb.errors import ApiError, Conflict, KubeError, NotFound, Unreachable
-from mercurylb.kube.backoff import Backoff
+from mercurylb.errors import ApiError, Conflict, Denied, Fenced, KubeError, NotFound, Unreachable
+from mercurylb.kube.backoff import CAP_S, DENIED_CAP_S, Backoff
 from mercurylb.kube.operation import Operation
 from mercurylb.kube.report import SILENCE, Log
 
@@ -47,6 +47,8 @@ class Result(enum.Enum):
     """The server does not want it, and would not want it the next time either."""
     SUPERSEDED = "superseded"
     """A later operation of the same key, or `discard`, took its place."""
+    FENCED = "fenced"
+    """Not sent: another process has the lease by now."""
     GIVEN_UP = "given up"
     """Tried `attempt_max` times."""
 
@@ -78,6 +80,7 @@ class WriteCounts:
     failed: int = 0
     """Ended as CONFLICT, VANISHED, REFUSED or GIVEN_UP."""
     superseded: int = 0
+    """Ended as SUPERSEDED or FENCED: not wanted any more."""
     retries: int = 0
 
 
@@ -159,6 +162,11 @@ class Writer:
         self._end(task, Result.SUPERSEDED)
         self._note_progress()
 
+    def discard_all(self) -> None:
+        """Drop every waiting operation; those in flight go on."""
+        for key in tuple(self._waiting):
+            self.discard(key)
+
     async def idle(self) -> None:
         """Wait until nothing is waiting or in flight."""
         await self._idle.wait()
@@ -220,7 +228,8 @@ class Writer:
     def _delay(self, task: _Task, error: KubeError) -> None:
         self.counts.retries += 1
         backoff = task.backoff or Backoff(self._random)
-        delay_s = backoff.next_delay_s()
+        cap_s = DENIED_CAP_S if isinstance(error, Denied) else CAP_S
+        delay_s = backoff.next_delay_s(cap_s=cap_s)
         if isinstance(error, ApiError) and error.retry_after_s is not None:
             delay_s += error.retry_after_s
         self.log.debug("kube.write_retried", key=task.key, reason=str(error), delay_s=delay_s)
@@ -245,7 +254,7 @@ class Writer:
     ) -> None:
         if result is Result.DONE:
             self.counts.done += 1
-        elif result is Result.SUPERSEDED:
+        elif result in (Result.SUPERSEDED, Result.FENCED):
             self.counts.superseded += 1
         else:
             self.counts.failed += 1
@@ -258,10 +267,14 @@ class Writer:
 _RESULTS: dict[type[KubeError], Result] = {
     Conflict: Result.CONFLICT,
     NotFound: Result.VANISHED,
+    Fenced: Result.FENCED,
 }
 
 
 def _is_passing(error: KubeError) -> bool:
+    if isinstance(error, Denied):
+        # A server that is just starting does not know yet who may do what.
+        return True
     if isinstance(error, ApiError):
         return error.status == 429 or error.status >= 500  # noqa: PLR2004 (HTTP's own numbers)
     return isinstance(error, Unreachable)

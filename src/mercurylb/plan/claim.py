@@ -79,7 +79,7 @@ def read_family(texts: Sequence[str]) -> ServiceFamily:
     try:
         families = [parse_address(text).family for text in texts]
     except ParseError:
-        raise ParseError(f"IPFamilyForAddresses: invalid address {bracketed(texts)}") from None
+        raise ParseError(f"IPFamilyForAddresses: Invalid address {bracketed(texts)}") from None
     if len(families) == 1:
         return _SINGLE_FAMILY[families[0]]
     if families[0] == families[1]:

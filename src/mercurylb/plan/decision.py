@@ -7,6 +7,7 @@ from enum import StrEnum
 import msgspec
 
 from mercurylb.allocator.verdict import PoolVerdict
+from mercurylb.plan.condition import ConditionReason
 
 
 class Outcome(StrEnum):
@@ -67,6 +68,11 @@ class ServiceDecision(msgspec.Struct, frozen=True, gc=False):
     """Of the pools that were looked at; of all if it got no address, or if `explain` was set."""
     pending_reason: str = ""
     """One sentence why it has no address, or why an invalid wish is not carried out."""
+    condition_reason: ConditionReason | None = None
+    """What the condition on the service says; None if it is to have none."""
+    condition_message: str = ""
+    """The sentence of the condition while the service waits; unlike `pending_reason` it does not
+    change with what others do."""
     reprocess_all: bool = False
     """It gave something up that others may be waiting for."""
     patch: StatusPatch | None = None

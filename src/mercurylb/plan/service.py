@@ -11,13 +11,12 @@ differences, none of which gives a service another address than it has or asks f
 * All services are looked at again when something was really given up: an address, a port on a
   shared address, or a sharing key. A first allocation frees nothing, so it triggers nothing.
 * An entry that reads back with `ipMode: VIP` is what we wrote.
+* A condition on the service says why it waits (see `condition`).
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
-
-import msgspec
 
 from mercurylb.allocator.choice import (
     add_missing_family,
@@ -35,12 +34,7 @@ from mercurylb.allocator.claim import (
     bracketed,
 )
 from mercurylb.allocator.verdict import PoolReason, PoolVerdict
-from mercurylb.api.annotation import (
-    ALLOCATED_FROM_POOL,
-    DEPRECATED,
-    DEPRECATED_PREFIX,
-    read_annotation,
-)
+from mercurylb.api.annotation import ALLOCATED_FROM_POOL, DEPRECATED_PREFIX, read_annotation
 from mercurylb.api.service import LOAD_BALANCER
 from mercurylb.errors import ParseError
 from mercurylb.plan.claim import (
@@ -52,7 +46,16 @@ from mercurylb.plan.claim import (
     read_requested_pool,
     read_stacking,
 )
-from mercurylb.plan.decision import EventNote, EventType, Outcome, ServiceDecision, StatusPatch
+from mercurylb.plan.condition import (
+    EPOCH,
+    ConditionReason,
+    Wait,
+    bounded,
+    find_condition,
+    wait_for,
+)
+from mercurylb.plan.decision import EventNote, EventType, Outcome, ServiceDecision
+from mercurylb.plan.patch import patch_decided, patch_undecided
 from mercurylb.values.address import Address, parse_address, quoted
 
 if TYPE_CHECKING:
@@ -61,36 +64,45 @@ if TYPE_CHECKING:
     from mercurylb.allocator.book import Book
     from mercurylb.api.service import Service
 
-MESSAGE_MAX: Final = 1024
-"""What the API takes as the message of an event, in characters."""
-
-_POOL_KEYS: Final = (ALLOCATED_FROM_POOL, DEPRECATED[ALLOCATED_FROM_POOL])
 _DUAL_COUNT: Final = 2
+
+_REQUEST_REASONS: Final = {
+    RefusalReason.ADDRESS_AVOIDED: PoolReason.ADDRESS_AVOIDED,
+    RefusalReason.POOLS_DIFFER: PoolReason.ADDRESS_ELSEWHERE,
+    RefusalReason.NOT_IN_POOL: PoolReason.ADDRESS_ELSEWHERE,
+    RefusalReason.POOL_MISMATCH: PoolReason.ADDRESS_ELSEWHERE,
+    RefusalReason.SHARING_CONFLICT: PoolReason.ADDRESS_IN_USE,
+    RefusalReason.PORT_CONFLICT: PoolReason.ADDRESS_IN_USE,
+    RefusalReason.EXHAUSTED: PoolReason.EXHAUSTED,
+    RefusalReason.FAMILY_MISSING: PoolReason.FAMILY_MISSING,
+    RefusalReason.POLICY: PoolReason.POLICY_NOT_DUAL_STACK,
+}
+"""What a refused request means for the pool it was made of; otherwise it is just refused."""
 
 
 def is_ours(service: Service, lb_class: str, *, is_held: bool = False) -> bool:
     """Tell whether a service is for us to look at; `lb_class` is the flag, empty for none.
 
     A service that stopped being a load balancer loses its class by that; it is still ours to clean
-    up if the book holds something for it (`is_held`) or it bears our annotation.
+    up if the book holds something for it (`is_held`) or it bears our annotation or condition.
     """
     if service.wish.type == LOAD_BALANCER:
         return (service.wish.load_balancer_class or "") == lb_class
-    if not lb_class or is_held:
+    if not lb_class or is_held or find_condition(service) is not None:
         return True
     return read_annotation(service.metadata.annotations, ALLOCATED_FROM_POOL) is not None
 
 
 def plan_all(
-    services: Iterable[Service], *, book: Book, explain: bool = False
+    services: Iterable[Service], *, book: Book, now: str = EPOCH, explain: bool = False
 ) -> list[ServiceDecision]:
     """Decide about all services, in the order in which they are entitled to their addresses.
 
     Those with more addresses in their status come first, so that a restart adopts what is before
-    it gives away what is free; then the older, then by name.
+    it gives away what is free; then the older, then by name. `now` is as for `plan_service`.
     """
     return [
-        plan_service(service, book=book, explain=explain)
+        plan_service(service, book=book, now=now, explain=explain)
         for service in sorted(services, key=_entitlement)
     ]
 
@@ -106,10 +118,13 @@ def plan_deleted(service: str, *, book: Book) -> bool:
     return book.release(service) is not None
 
 
-def plan_service(service: Service, *, book: Book, explain: bool = False) -> ServiceDecision:
+def plan_service(
+    service: Service, *, book: Book, now: str = EPOCH, explain: bool = False
+) -> ServiceDecision:
     """Decide about one service and note the decision in the book.
 
-    With `explain` there is a verdict on every pool even for a service that keeps its addresses.
+    `now` (RFC 3339, UTC, whole seconds) is when the condition changes, if it does. With `explain`
+    there is a verdict on every pool even for a service that keeps its addresses.
     """
     key = service.metadata.key
     if not book.is_loaded:
@@ -120,14 +135,19 @@ def plan_service(service: Service, *, book: Book, explain: bool = False) -> Serv
     convergence = _Convergence(service, book)
     outcome = convergence.run()
     after = book.holding(key)
+    wait = convergence.wait
     is_undecidable = outcome is Outcome.HELD and convergence.claim is None
-    patch = None if is_undecidable else _status_patch(service, after)
+    if is_undecidable and wait is not None:
+        patch = patch_undecided(service, wait=wait, now=now)
+    else:
+        patch = patch_decided(service, after, wait=wait, now=now)
     events = convergence.events
     if patch is not None:
         events += _deprecation_events(service)
     verdicts = convergence.verdicts
     if explain and convergence.claim is not None and after is not None:
         verdicts = explain_pools(book, convergence.claim, after)
+    is_allocated = wait is None and after is not None
     return ServiceDecision(
         service=key,
         outcome=outcome,
@@ -135,7 +155,13 @@ def plan_service(service: Service, *, book: Book, explain: bool = False) -> Serv
         pool=after.pool if after else "",
         events=tuple(events),
         verdicts=verdicts,
-        pending_reason=convergence.pending_reason,
+        pending_reason=bounded(convergence.pending_reason),
+        condition_reason=wait.reason
+        if wait
+        else ConditionReason.ALLOCATED
+        if is_allocated
+        else None,
+        condition_message=wait.sentence if wait else "",
         reprocess_all=before is not None and _gave_up(before, after),
         patch=patch,
     )
@@ -165,6 +191,7 @@ class _Convergence:
         self.events: list[EventNote] = []
         self.verdicts: tuple[PoolVerdict, ...] = ()
         self.pending_reason = ""
+        self.wait: Wait | None = None
         self.claim: Claim | None = None
 
     def run(self) -> Outcome:
@@ -173,17 +200,15 @@ class _Convergence:
         if refused is not None:
             self.book.release(self.key)
             return refused
-        spec = self.service.wish
         held = self.book.holding(self.key)
         current = _texts(held) if held else read_ingress(self.service)
-        cluster = cluster_ips(spec)
+        current_family = self._read_current_family(current)
         try:
-            claim = self.claim = read_claim(self.service, read_family(cluster))
+            family = read_family(cluster_ips(self.service.wish))
         except ParseError as error:
-            return self._fail_without_family(str(error), has_addresses=bool(current))
-        if current and not self._fits_family(current, claim):
-            current = ()
-        if current:
+            return self._fail_without_family(str(error), current)
+        claim = self.claim = read_claim(self.service, family)
+        if _suits(current_family, claim):
             addresses = tuple(parse_address(text) for text in current)
             held_outcome = self._keep(claim, addresses)
             if held_outcome is not None:
@@ -198,43 +223,44 @@ class _Convergence:
         if spec.type != LOAD_BALANCER:
             return Outcome.NOT_WANTED
         if not self.book.usages:
-            return self._pend("no IPAddressPool is configured")
+            reason = ConditionReason.CONFIGURATION_MISSING
+            return self._pend(reason, "no IPAddressPool is configured")
         cluster = cluster_ips(spec)
         if not cluster:
-            return self._pend("the service has no cluster IP yet")
+            reason = ConditionReason.CLUSTER_IP_MISSING
+            return self._pend(reason, "the service has no cluster IP yet")
         if read_stacking(spec) is Stacking.REQUIRE_DUAL and len(cluster) < _DUAL_COUNT:
             message = (
                 "Service requires dual stack but not enough clusterips"
                 f" [{' '.join(spec.cluster_ips or ())}]"
             )
             self._note(EventType.WARNING, "not enough clusterips", message)
-            return self._pend(message)
+            return self._pend(ConditionReason.NOT_ENOUGH_CLUSTER_IPS, message)
         return None
 
-    def _fail_without_family(self, cause: str, *, has_addresses: bool) -> Outcome:
+    def _read_current_family(self, current: tuple[str, ...]) -> ServiceFamily | None:
+        """Give the family of the current addresses; None if there are none or it makes no sense."""
+        if not current:
+            return None
+        try:
+            return read_family(current)
+        except ParseError as error:
+            message = f"Failed to retrieve LBIPs IPFamily for {bracketed(current)}: {error}"
+            self._note(EventType.WARNING, "nolbIPsIPFamily", message)
+            return None
+
+    def _fail_without_family(self, cause: str, current: tuple[str, ...]) -> Outcome:
         """Stop: nothing can be decided without the service's own family (step 6)."""
         spec = self.service.wish
-        if has_addresses:
+        if current:
             message = (
                 f"Failed to retrieve ClusterIPs IPFamily for {bracketed(spec.cluster_ips or ())}"
                 f" {spec.cluster_ip}: {cause}"
             )
             self._note(EventType.WARNING, "noclusterIPsIPFamily", message)
-            self.pending_reason = message
-            return Outcome.HELD
+            return self._hold(ConditionReason.CLUSTER_IPS_INVALID, message, current)
         self.book.release(self.key)
-        return self._fail_allocation(Refusal(RefusalReason.WRONG_FAMILY, cause))
-
-    def _fits_family(self, current: tuple[str, ...], claim: Claim) -> bool:
-        """Tell whether the family of the current addresses suits the service (step 6)."""
-        try:
-            family = read_family(current)
-        except ParseError as error:
-            message = f"Failed to retrieve LBIPs IPFamily for {bracketed(current)}: {error}"
-            self._note(EventType.WARNING, "nolbIPsIPFamily", message)
-            return False
-        prefers_dual = claim.stacking is Stacking.PREFER_DUAL
-        return family is claim.family or (claim.family is ServiceFamily.DUAL and prefers_dual)
+        return self._fail_allocation(Refusal(RefusalReason.INVALID_CLUSTER_IPS, cause))
 
     def _keep(self, claim: Claim, addresses: tuple[Address, ...]) -> Outcome | None:
         """Keep the current addresses if the rules and the wishes still allow it (step 7)."""
@@ -246,17 +272,16 @@ class _Convergence:
             )
             self._note(EventType.NORMAL, "ClearAssignment", message)
             self.book.release(self.key)
-            return None
-        wanted_pool = read_requested_pool(self.service)
-        if wanted_pool and wanted_pool != result.pool:
+        elif read_requested_pool(self.service) not in ("", result.pool):
             self.book.release(self.key)
-            return None
         requested = read_requested(self.service)
         if isinstance(requested, Refusal):
             message = f"invalid requested loadbalancer IPs: {requested.message}"
             self._note(EventType.WARNING, "LoadBalancerFailed", message)
-            self.pending_reason = message
-            return Outcome.HELD
+            held = self.book.holding(self.key)
+            if held is None:
+                return self._pend(ConditionReason.REQUEST_INVALID, message)
+            return self._hold(ConditionReason.REQUEST_INVALID, message, _texts(held))
         if requested and set(requested) != set(addresses):
             self.book.release(self.key)
         return None
@@ -266,7 +291,7 @@ class _Convergence:
         held = self.book.holding(self.key)
         if held is None:
             return self._allocate(claim)
-        self.verdicts = (PoolVerdict(held.pool, PoolReason.KEPT),)
+        self.verdicts = (self.book.usages[held.pool].kept,)
         wants_other = (
             len(held.addresses) == 1
             and claim.stacking is Stacking.PREFER_DUAL
@@ -332,8 +357,11 @@ class _Convergence:
             return (PoolVerdict(result.pool, PoolReason.CHOSEN, "the service asks for it"),)
         verdicts = []
         for name, usage in self.book.usages.items():
-            if any(usage.pool.contains(address) for address in requested) or name == pool:
-                verdicts.append(PoolVerdict(name, PoolReason.REQUEST_REFUSED, result.message))
+            prefixes = usage.pool.prefixes
+            has_one = any(prefix.contains(each) for prefix in prefixes for each in requested)
+            if has_one or name == pool:
+                reason = _REQUEST_REASONS.get(result.reason, PoolReason.REQUEST_REFUSED)
+                verdicts.append(PoolVerdict(name, reason, result.message))
             else:
                 detail = "the service asks for another pool or address"
                 verdicts.append(PoolVerdict(name, PoolReason.NOT_REQUESTED, detail))
@@ -342,45 +370,31 @@ class _Convergence:
     def _fail_allocation(self, refusal: Refusal) -> Outcome:
         message = f"Failed to allocate IP for {quoted(self.key)}: {refusal.message}"
         self._note(EventType.WARNING, "AllocationFailed", message)
-        return self._pend(refusal.message)
-
-    def _pend(self, reason: str) -> Outcome:
-        self.pending_reason = reason
+        self.pending_reason = refusal.message
+        self.wait = wait_for(refusal)
         return Outcome.PENDING
 
+    def _pend(self, reason: ConditionReason, sentence: str) -> Outcome:
+        self.pending_reason = sentence
+        self.wait = Wait(reason, bounded(sentence))
+        return Outcome.PENDING
+
+    def _hold(self, reason: ConditionReason, sentence: str, current: tuple[str, ...]) -> Outcome:
+        self.pending_reason = sentence
+        self.wait = Wait(
+            reason, bounded(f"{sentence}; until that is corrected it keeps {', '.join(current)}")
+        )
+        return Outcome.HELD
+
     def _note(self, event_type: EventType, reason: str, message: str) -> None:
-        if len(message) > MESSAGE_MAX:
-            message = f"{message[: MESSAGE_MAX - 1]}…"
-        self.events.append(EventNote(event_type, reason, message))
+        self.events.append(EventNote(event_type, reason, bounded(message)))
 
 
-def _status_patch(service: Service, holding: Allocation | None) -> StatusPatch | None:
-    addresses = _texts(holding)
-    annotations = _annotation_changes(service, holding)
-    is_same = len(service.ingress) == len(addresses) and all(
-        entry.ip == address and not entry.hostname and entry.ip_mode in (None, "VIP")
-        for entry, address in zip(service.ingress, addresses, strict=True)
-    )
-    if is_same and not annotations:
-        return None
-    metadata = service.metadata
-    body: dict[str, object] = {"metadata": {"resourceVersion": metadata.resource_version}}
-    if annotations:
-        body["metadata"] = {
-            "resourceVersion": metadata.resource_version,
-            "annotations": annotations,
-        }
-    if not is_same:
-        ingress = [{"ip": address} for address in addresses] or None
-        body["status"] = {"loadBalancer": {"ingress": ingress}}
-    return StatusPatch(metadata.namespace, metadata.name, msgspec.json.encode(body))
-
-
-def _annotation_changes(service: Service, holding: Allocation | None) -> dict[str, str | None]:
-    """Give what to set and, as None, what to remove."""
-    present = service.metadata.annotations or {}
-    wanted = {ALLOCATED_FROM_POOL: holding.pool} if holding else {}
-    return {key: wanted.get(key) for key in _POOL_KEYS if present.get(key) != wanted.get(key)}
+def _suits(current: ServiceFamily | None, claim: Claim) -> bool:
+    """Tell whether the family of the current addresses suits the service (step 6)."""
+    if current is None or current is claim.family:
+        return current is not None
+    return claim.family is ServiceFamily.DUAL and claim.stacking is Stacking.PREFER_DUAL
 
 
 def _deprecation_events(service: Service) -> list[EventNote]:

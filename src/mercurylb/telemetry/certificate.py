@@ -86,10 +86,10 @@ async def load_self_signed(context: ssl.SSLContext) -> None:
             await child.wait()
     if child.returncode != 0:
         raise OSError("no self-signed certificate could be made")
-    _load_pem(context, pem)
+    load_pem(context, pem)
 
 
-def _load_pem(context: ssl.SSLContext, pem: bytes) -> None:
+def load_pem(context: ssl.SSLContext, pem: bytes) -> None:
     """Load certificate and key through a nameless file in memory: the ssl module wants a path."""
     descriptor = os.memfd_create("server-certificate", os.MFD_CLOEXEC)
     with os.fdopen(descriptor, "wb") as file:

@@ -201,19 +201,21 @@ def test_pools_not_for_automatic_use() -> None:
         "full": PoolReason.EXHAUSTED,
     }
     assert result.message == (
-        "no available IPs: pool elsewhere: its serviceAllocation does not include namespace"
-        ' "default"; '
-        "pool full: all 1 IPv4 addresses are in use (5.0.0.0 by holder); "
+        "no available IPs: pool full: all 1 IPv4 addresses are in use (5.0.0.0 by holder); "
+        "pool v6: it has no IPv4 addresses; "
         "pool labels: the service's labels match none of its serviceSelectors; "
-        "pool manual: autoAssign is false and it was not asked for; "
+        'pool elsewhere: its serviceAllocation does not include namespace "default"; '
         "pool nobody: its serviceAllocation selects no namespace; "
-        "pool v6: it has no IPv4 addresses"
+        "pool manual: autoAssign is false and it was not asked for"
     )
+    assert result.lasting == result.message.replace(" (5.0.0.0 by holder)", "")
     assert got(allocate_from(book, claim(), "manual")) == "1.0.0.0"
     book.release("s")
     assert got(allocate_from(book, claim(), "nobody")) == "3.0.0.0"
     assert "pool elsewhere not compatible" in got(allocate_from(book, claim(), "elsewhere"))
-    assert got(allocate_from(book, claim(), "zzz")) == 'unknown pool "zzz"'
+    assert got(allocate_from(book, claim(), "zzz")) == (
+        'unknown pool "zzz": there are elsewhere, full, labels, manual, nobody and 1 more'
+    )
 
 
 def test_verdicts_of_a_success_name_the_pools_passed_by() -> None:

@@ -14,6 +14,7 @@ SHARING = RefusalReason.SHARING_CONFLICT
 PORT = RefusalReason.PORT_CONFLICT
 INCOMPATIBLE = RefusalReason.POOL_INCOMPATIBLE
 NO_POOL = RefusalReason.NOT_IN_POOL
+AVOIDED = RefusalReason.ADDRESS_AVOIDED
 TEAM = {"team": "metallb"}
 
 POOLS = (
@@ -67,8 +68,8 @@ def test_the_sequence_of_one_allocator() -> None:
         ("s1 takes 1.2.3.4", claim("s1"), "1.2.3.4", None),
         ("again", claim("s1"), "1.2.3.4", None),
         ("s2 asks for it, no keys", claim("s2"), "1.2.3.4", SHARING),
-        ("s3 asks for .0 to be avoided", claim("s3"), "1.2.4.0", NO_POOL),
-        ("s3 asks for .255", claim("s3"), "1.2.4.255", NO_POOL),
+        ("s3 asks for .0 to be avoided", claim("s3"), "1.2.4.0", AVOIDED),
+        ("s3 asks for .255", claim("s3"), "1.2.4.255", AVOIDED),
         ("s3 asks for .254", claim("s3"), "1.2.4.254", None),
         ("s4 shares X", claim("s4", "TCP/80", "sharing", "b"), "1.2.3.5", None),
         ("s4 alone changes key", claim("s4", "TCP/80", "share", "b"), "1.2.3.5", None),
@@ -81,7 +82,7 @@ def test_the_sequence_of_one_allocator() -> None:
         ("s3 changes backend", claim("s3", "UDP/53", "share", "c"), "1.2.3.5", SHARING),
         ("same number, other protocol", claim("s5", "UDP/80", "share", "b"), "1.2.3.5", None),
         ("s1 dual", claim("s1"), "1.2.3.4 1000::4", None),
-        ("s1 dual of two pools", claim("s1"), "1.2.4.5 1000::4", NO_POOL),
+        ("s1 dual of two pools", claim("s1"), "1.2.4.5 1000::4", RefusalReason.POOLS_DIFFER),
         ("two of a family", claim("s1"), "1.2.3.4 1.2.3.5", RefusalReason.SAME_FAMILY),
         ("three", claim("s1"), "1.2.3.4 1000::4 1000::5", RefusalReason.TOO_MANY),
         ("none", claim("s1"), "", NO_POOL),
@@ -153,7 +154,10 @@ def test_the_sequence_of_one_allocator() -> None:
         (
             claim("s2"),
             "1.2.3.4",
-            'can\'t change sharing key for "s2", address also in use by s1',
+            (
+                'can\'t change sharing key for "s2", address also in use by s1: they share it by'
+                ' metallb.io/allow-shared-ip "k", this service does not'
+            ),
         ),
         (
             claim("s2", "UDP/9 TCP/80", "k"),

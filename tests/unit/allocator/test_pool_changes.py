@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mercurylb.allocator.claim import Claim, ServiceFamily
-from mercurylb.allocator.usage import COUNTER_MAX
+from mercurylb.allocator.capacity import COUNTER_MAX
 from mercurylb.values.address import parse_address
 from tests.unit.plan.cluster import book_of, config_of, pool
 

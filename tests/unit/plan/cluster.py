@@ -17,6 +17,7 @@ from mercurylb.config.compilation import Resources, compile_config
 
 if TYPE_CHECKING:
     from mercurylb.config.model import Config
+    from mercurylb.plan.decision import StatusPatch
 
 TEAM = {"team": "metallb"}
 
@@ -141,3 +142,28 @@ def book_of(*pools: IPAddressPool, namespaces: tuple[Namespace, ...] = ()) -> Bo
     book = Book()
     book.set_pools(config_of(*pools, namespaces=namespaces).pools)
     return book
+
+
+def apply(before: Service, patch: StatusPatch | None) -> Service:
+    """Do to a service what the API server does with a patch: merge, and fill in ipMode."""
+    if patch is None:
+        return before
+    body = msgspec.json.decode(patch.body)
+    assert body["metadata"].pop("resourceVersion") == before.metadata.resource_version
+    raw = _merged(msgspec.to_builtins(before), body)
+    for entry in raw.get("status", {}).get("loadBalancer", {}).get("ingress") or ():
+        entry.setdefault("ipMode", "VIP")
+    return msgspec.convert(raw, Service)
+
+
+def _merged(target: Any, patch: Any) -> Any:
+    """Merge as RFC 7396 says."""
+    if not isinstance(patch, dict):
+        return patch
+    merged = dict(target) if isinstance(target, dict) else {}
+    for key, value in patch.items():
+        if value is None:
+            merged.pop(key, None)
+        else:
+            merged[key] = _merged(merged.get(key), value)
+    return merged

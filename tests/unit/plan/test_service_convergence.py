@@ -12,7 +12,7 @@ from mercurylb.allocator.verdict import PoolReason
 from mercurylb.api.service import Service
 from mercurylb.plan.decision import Outcome, ServiceDecision, diff
 from mercurylb.plan.service import is_ours, plan_all, plan_deleted, plan_service
-from tests.unit.plan.cluster import TEAM, book_of, config_of, namespace, pool, service
+from tests.unit.plan.cluster import TEAM, apply, book_of, config_of, namespace, pool, service
 
 IPS = "metallb.io/loadBalancerIPs"
 POOL = "metallb.io/address-pool"
@@ -225,29 +225,11 @@ def test_case(
     assert " ".join(decision.addresses) == expected
     assert (reasons(decision) or [None])[0] == event
     assert bool(decision.pool) is bool(expected)
-    settled = apply(written_service, decision)
+    settled = apply(written_service, decision.patch)
     again = plan_service(settled, book=book)
     assert (again.addresses, again.patch) == (decision.addresses, None)
     restarted = plan_service(settled, book=book_of(*pools))
     assert (restarted.addresses, restarted.patch) == (decision.addresses, None)
-
-
-def apply(before: Service, decision: ServiceDecision) -> Service:
-    """Do to a service what the API server does with the patch, ipMode included."""
-    if decision.patch is None:
-        return before
-    body = msgspec.json.decode(decision.patch.body)
-    raw = msgspec.to_builtins(before)
-    assert body["metadata"]["resourceVersion"] == before.metadata.resource_version
-    annotations = {**(before.metadata.annotations or {}), **body["metadata"].get("annotations", {})}
-    kept = {key: value for key, value in annotations.items() if value is not None}
-    raw["metadata"]["annotations"] = kept
-    if "status" in body:
-        ingress = body["status"]["loadBalancer"]["ingress"] or []
-        raw["status"] = {
-            "loadBalancer": {"ingress": [{**entry, "ipMode": "VIP"} for entry in ingress]}
-        }
-    return msgspec.convert(raw, Service)
 
 
 def test_nothing_is_touched_before_the_first_pools() -> None:
@@ -263,7 +245,7 @@ def test_nothing_is_touched_before_the_first_pools() -> None:
         False,
         "no IPAddressPool is configured",
     )
-    assert apply(had, decision).ingress == ()
+    assert apply(had, decision.patch).ingress == ()
 
 
 def test_the_patch_carries_status_and_annotations() -> None:
@@ -327,7 +309,8 @@ def test_only_a_difference_is_written() -> None:
             {**asks("1.2.3.0")},
             (
                 FAILED + 'can\'t change sharing key for "default/web", '
-                "address also in use by default/other"
+                "address also in use by default/other: neither shares addresses"
+                " (no annotation metallb.io/allow-shared-ip)"
             ),
         ),
         (
@@ -391,7 +374,7 @@ def test_only_a_difference_is_written() -> None:
             (POOL1,),
             [],
             {"annotations": {POOL: "nope"}},
-            FAILED + 'unknown pool "nope"',
+            FAILED + 'unknown pool "nope": there is pool1 only',
         ),
         (
             (POOL3,),
@@ -435,7 +418,7 @@ def test_only_a_difference_is_written() -> None:
             {"has": "1.2.3.0", "cluster": "None"},
             (
                 'Failed to retrieve ClusterIPs IPFamily for ["None"] None: IPFamilyForAddresses: '
-                'invalid address ["None"]'
+                'Invalid address ["None"]'
             ),
         ),
         (
@@ -485,7 +468,7 @@ def test_a_pending_service_knows_why_per_pool() -> None:
     assert decision.pending_reason in decision.events[0].message
     asked = plan_service(service(annotations={IPS: "1.2.3.1"}), book=book)
     assert [(verdict.pool, verdict.reason) for verdict in asked.verdicts] == [
-        ("pool1", PoolReason.REQUEST_REFUSED),
+        ("pool1", PoolReason.ADDRESS_IN_USE),
         ("pool2", PoolReason.NOT_REQUESTED),
         ("pool9", PoolReason.NOT_REQUESTED),
     ]
@@ -540,7 +523,7 @@ def test_deprecated_annotations_are_told_when_something_is_written() -> None:
     decision = plan_service(service(annotations=keys), book=book)
     assert reasons(decision) == ["IPAllocated", "deprecatedAnnotation", "deprecatedAnnotation"]
     assert decision.events[1].message == "Service uses deprecated annotation metallb.universe.tf/a"
-    settled = apply(service(annotations=keys), decision)
+    settled = apply(service(annotations=keys), decision.patch)
     assert plan_service(settled, book=book).events == ()
 
 
@@ -629,7 +612,7 @@ def test_plain_first_allocations_disturb_nobody() -> None:
 def test_pool_changes_end_to_end() -> None:
     """Addresses follow the pools as the original's end-to-end cases say (spec: allocator §9)."""
     book = book_of(POOL1)
-    web = apply(service(), plan_service(service(), book=book))
+    web = apply(service(), plan_service(service(), book=book).patch)
 
     def reload(*pools: Any, written: Service) -> ServiceDecision:
         book.set_pools(config_of(*pools).pools)
@@ -640,10 +623,10 @@ def test_pool_changes_end_to_end() -> None:
     assert reload(POOL1, second, written=web).addresses == ("1.2.3.0",)
     moved = reload(second, written=web)
     assert (moved.addresses, reasons(moved)) == (("5.0.0.0",), ["ClearAssignment", "IPAllocated"])
-    assert reload(written=apply(web, moved)).addresses == ()
+    assert reload(written=apply(web, moved.patch)).addresses == ()
     pinned = pool("second", "5.0.0.0/31", serviceAllocation={"namespaces": ["x"]})
     book = book_of(second)
-    web = apply(service(), plan_service(service(), book=book))
+    web = apply(service(), plan_service(service(), book=book).patch)
     assert reload(pinned, POOL1, written=web).addresses == ("1.2.3.0",)
 
 
@@ -651,15 +634,15 @@ def test_dual_stack_pool_changes() -> None:
     """A family that appears is added, one that goes takes the service to another pool if any."""
     prefer = service(cluster=DUAL, **PREFER)
     book = book_of(POOL1)
-    had = apply(prefer, plan_service(prefer, book=book))
+    had = apply(prefer, plan_service(prefer, book=book).patch)
     book.set_pools(config_of(pool("pool1", "1.2.3.0/31", "1000::/127")).pools)
     grown = plan_service(had, book=book)
     assert grown.addresses == ("1.2.3.0", "1000::")
     book.set_pools(config_of(POOL1).pools)
-    assert plan_service(apply(had, grown), book=book).addresses == ("1.2.3.0",)
+    assert plan_service(apply(had, grown.patch), book=book).addresses == ("1.2.3.0",)
     other = pool("other", "6.0.0.0/31", "6::/127")
     book = book_of(other, POOL1)
-    assert plan_service(apply(had, grown), book=book).addresses == ("6.0.0.0", "6::")
+    assert plan_service(apply(had, grown.patch), book=book).addresses == ("6.0.0.0", "6::")
     book = book_of(POOL1)
     plan_service(had, book=book)
     book.set_pools(config_of(POOL1, other).pools)

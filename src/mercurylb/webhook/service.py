@@ -1,0 +1,119 @@
+"""The webhooks of a program, ready to run: server, certificate, and what answers."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from typing import TYPE_CHECKING, Protocol
+
+from mercurylb.telemetry.tls import parse_tls_options
+from mercurylb.webhook import conversion
+from mercurylb.webhook.admission import KINDS, AdmissionDesk
+from mercurylb.webhook.files import DEFAULT_DIR, CertificateFiles
+from mercurylb.webhook.keeper import CertificateKeeper
+from mercurylb.webhook.server import CONVERSION_BYTES_MAX, PORT, Route, WebhookServer
+
+if TYPE_CHECKING:
+    from random import Random
+
+    from mercurylb.kube.client import KubeClient
+    from mercurylb.telemetry.metrics import Registry
+    from mercurylb.webhook.rotation import Material
+
+
+class WebhookSettings(Protocol):
+    """The part of a program's settings that is about webhooks."""
+
+    @property
+    def webhook_secret(self) -> str:
+        """Name of the certificate's secret."""
+
+    @property
+    def disable_cert_rotation(self) -> bool:
+        """Whether somebody else keeps the certificate."""
+
+    @property
+    def cert_dir(self) -> str:
+        """Where that certificate is."""
+
+    @property
+    def cert_service_name(self) -> str:
+        """Service by which the API server finds us."""
+
+    @property
+    def tls_min_version(self) -> str:
+        """Value of its flag."""
+
+    @property
+    def tls_cipher_suites(self) -> str:
+        """Value of its flag."""
+
+    @property
+    def tls_curve_preferences(self) -> str:
+        """Value of its flag."""
+
+
+class WebhookService:
+    """Answers the API server until cancelled."""
+
+    def __init__(  # noqa: PLR0913 (a program's parts)
+        self,
+        settings: WebhookSettings,
+        client: KubeClient,
+        *,
+        namespace: str,
+        backend: str,
+        registry: Registry,
+        random: Random,
+        host: str | None = None,
+        port: int = PORT,
+    ) -> None:
+        desk = AdmissionDesk(client, namespace=namespace, backend=backend)
+        routes = {
+            path: Route(functools.partial(desk.answer, resource))
+            for path, resource in KINDS.items()
+        }
+        routes[conversion.PATH] = Route(conversion.convert, body_bytes_max=CONVERSION_BYTES_MAX)
+        options = parse_tls_options(
+            min_version=settings.tls_min_version,
+            cipher_suites=settings.tls_cipher_suites,
+            curve_preferences=settings.tls_curve_preferences,
+        )
+        self.server = WebhookServer(
+            routes, options=options, registry=registry, host=host, port=port
+        )
+        self.certificate: CertificateFiles | CertificateKeeper
+        if settings.disable_cert_rotation:
+            self.certificate = CertificateFiles(
+                (settings.cert_dir, DEFAULT_DIR), serve=self.server.serve_with
+            )
+        else:
+            lifetime = registry.gauge(
+                "mercurylb_webhook_certificate_expiry_timestamp_seconds",
+                "When the certificate of the webhooks ends, in seconds since the epoch.",
+            )
+
+            def serve(material: Material) -> None:
+                self.server.serve_with(material.pair)
+                lifetime.set(material.ends_at)
+
+            self.certificate = CertificateKeeper(
+                client,
+                namespace=namespace,
+                secret_name=settings.webhook_secret,
+                dns_name=f"{settings.cert_service_name}.{namespace}.svc",
+                serve=serve,
+                random=random,
+            )
+
+    async def run(self) -> None:
+        """Serve until cancelled; raise LinkError when the port cannot be had."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.certificate.run())
+            group.create_task(self.server.run())
+
+    def check(self) -> str:
+        """Say why nobody is answered yet, or nothing."""
+        if self.server.started.is_set():
+            return ""
+        return self.certificate.problem or "not listening yet"

@@ -1,0 +1,448 @@
+"""A seeded stream of changes to a cluster whose controller is killed again and again.
+
+The stream depends on the seed alone, never on what the controller does, so a seed gives the same
+operations again; only the moments of the kills are as exact as a clock. Two watches record whatever
+the API server wrote; `kill_judge` reads that afterwards.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import threading
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from lab import controlplane
+from lab.errors import ApiError
+from tests.lab.kill_judge import SHARING, WANTED, WANTED_POOL, Change, Judge, judge_end
+
+if TYPE_CHECKING:
+    import http.client
+    from collections.abc import Sequence
+
+    from lab.light import LightLab
+    from lab.process import Process
+
+HOME: Final = "metallb"
+_GROUP: Final = f"/apis/metallb.io/v1beta1/namespaces/{HOME}/ipaddresspools"
+NAMESPACES: Final = ("default", "red", "blue")
+POOLS: Final = tuple(f"pool-{letter}" for letter in "abcdef")
+BLOCKS: Final = 24
+"""Each has eight addresses of either family and belongs to one pool at most."""
+SERVICES_MIN, SERVICES_MAX = 40, 110
+KILLS_PER_ROUND: Final = 4
+_QUIET_S: Final = 0.8
+
+Json = dict[str, Any]
+
+
+def block_range(block: int, version: int) -> str:
+    """Give a block's addresses: every other one begins with .0, the rest end with .255."""
+    net, half = divmod(block, 2)
+    begin = 248 if half else 0
+    if version == 4:
+        return f"10.84.{net}.{begin}-10.84.{net}.{begin + 7}"
+    return f"fd00:84:{net:x}::{begin:x}-fd00:84:{net:x}::{begin + 7:x}"
+
+
+@dataclass(slots=True)
+class Operation:
+    """One request to the API server."""
+
+    method: str
+    path: str
+    body: Json | None = None
+
+    def __str__(self) -> str:
+        """Give it as one line."""
+        return f"{self.method} {self.path} {json.dumps(self.body) if self.body else ''}".rstrip()
+
+
+@dataclass(slots=True)
+class PoolPlan:
+    """What the stream knows of a pool."""
+
+    blocks: list[int]
+    has_ipv6: bool = True
+    auto_assign: bool = True
+    avoid_buggy: bool = False
+    namespaces: tuple[str, ...] = ()
+
+    def spec(self) -> Json:
+        """Give the pool's spec, every field named so that a merge patch leaves nothing behind."""
+        versions = (4, 6) if self.has_ipv6 else (4,)
+        return {
+            "addresses": [block_range(b, v) for v in versions for b in self.blocks],
+            "autoAssign": self.auto_assign,
+            "avoidBuggyIPs": self.avoid_buggy,
+            "serviceAllocation": {"namespaces": list(self.namespaces)} if self.namespaces else None,
+        }
+
+
+@dataclass
+class Stream:
+    """The operations of one round."""
+
+    dice: random.Random
+    prefix: str
+    pools: dict[str, PoolPlan] = field(default_factory=dict)
+    services: dict[str, str] = field(default_factory=dict)
+    """Path by name."""
+    number: int = 0
+
+    def begin(self) -> list[Operation]:
+        """Give the pools that a round begins with."""
+        for index, name in enumerate(POOLS[:4]):
+            self.pools[name] = PoolPlan(blocks=list(range(index * 4, index * 4 + 4)))
+        return [self._create_pool(name) for name in self.pools]
+
+    def next(self) -> Operation:
+        """Give the next operation."""
+        roll = self.dice.random()
+        if roll < 0.12:
+            return self._edit_pools()
+        if self.services and roll < 0.26:
+            return self._edit_service()
+        if len(self.services) >= SERVICES_MAX:
+            return self._delete_service()
+        if len(self.services) > SERVICES_MIN and roll < 0.58:
+            return self._delete_service()
+        return self._create_service()
+
+    def end(self) -> list[Operation]:
+        """Give what removes every service."""
+        gone = [Operation("DELETE", path) for path in self.services.values()]
+        self.services.clear()
+        return gone
+
+    # --- pools -------------------------------------------------------------------------------
+
+    def _create_pool(self, name: str) -> Operation:
+        spec = {k: v for k, v in self.pools[name].spec().items() if v is not None}
+        head = {"apiVersion": "metallb.io/v1beta1", "kind": "IPAddressPool"}
+        return Operation("POST", _GROUP, {**head, "metadata": {"name": name}, "spec": spec})
+
+    def _set_pool(self, name: str) -> Operation:
+        return Operation("PATCH", f"{_GROUP}/{name}", {"spec": self.pools[name].spec()})
+
+    def _edit_pools(self) -> Operation:
+        dice = self.dice
+        absent = [name for name in POOLS if name not in self.pools]
+        free = sorted(set(range(BLOCKS)) - {b for p in self.pools.values() for b in p.blocks})
+        roll = dice.random()
+        if roll < 0.10 and absent and free:
+            name = dice.choice(absent)
+            self.pools[name] = PoolPlan(blocks=dice.sample(free, min(len(free), 3)))
+            return self._create_pool(name)
+        name = dice.choice(sorted(self.pools))
+        if roll < 0.16 and len(self.pools) > 2:
+            del self.pools[name]
+            return Operation("DELETE", f"{_GROUP}/{name}")
+        plan = self.pools[name]
+        if roll < 0.40 and free:
+            plan.blocks.insert(dice.randrange(len(plan.blocks) + 1), dice.choice(free))
+        elif roll < 0.62 and len(plan.blocks) > 1:
+            plan.blocks.pop(dice.randrange(len(plan.blocks)))
+        elif roll < 0.70 and free:
+            plan.blocks = dice.sample(free, min(len(free), 2))
+        elif roll < 0.78:
+            plan.auto_assign = not plan.auto_assign
+        elif roll < 0.86:
+            plan.avoid_buggy = not plan.avoid_buggy
+        elif roll < 0.93:
+            plan.has_ipv6 = not plan.has_ipv6
+        else:
+            plan.namespaces = () if plan.namespaces else (dice.choice(NAMESPACES),)
+        return self._set_pool(name)
+
+    # --- services ----------------------------------------------------------------------------
+
+    def _create_service(self) -> Operation:
+        dice = self.dice
+        self.number += 1
+        name, namespace = f"{self.prefix}-{self.number:04d}", dice.choice(NAMESPACES)
+        base = f"/api/v1/namespaces/{namespace}/services"
+        self.services[name] = f"{base}/{name}"
+        spec: Json = {
+            "type": "LoadBalancer",
+            "allocateLoadBalancerNodePorts": False,
+            "ports": self._ports(),
+            "selector": {"app": dice.choice("xyz")},
+        }
+        spec |= dice.choices(
+            [
+                {},
+                {"ipFamilies": ["IPv6"]},
+                {"ipFamilyPolicy": "PreferDualStack"},
+                {"ipFamilyPolicy": "RequireDualStack"},
+            ],
+            [6, 1, 1, 1],
+        )[0]
+        if dice.random() < 0.1:
+            spec["externalTrafficPolicy"] = "Local"
+        metadata = {"name": name, "annotations": self._wishes()}
+        head = {"apiVersion": "v1", "kind": "Service"}
+        return Operation("POST", base, {**head, "metadata": metadata, "spec": spec})
+
+    def _ports(self) -> list[Json]:
+        return [{"name": "a", "port": self.dice.choice((80, 443, 8080, 8443))}]
+
+    def _wishes(self) -> Json:
+        dice, roll = self.dice, self.dice.random()
+        if roll < 0.30:
+            return {SHARING: dice.choice(("k1", "k2", "k3"))}
+        if roll < 0.42:
+            return {WANTED_POOL: dice.choice(POOLS)}
+        if roll < 0.54:
+            first, _, _ = block_range(dice.randrange(BLOCKS), 4).partition("-")
+            return {WANTED: first.rpartition(".")[0] + f".{int(first.rpartition('.')[2]) + 3}"}
+        return {}
+
+    def _edit_service(self) -> Operation:
+        dice = self.dice
+        path = self.services[dice.choice(sorted(self.services))]
+        roll = dice.random()
+        if roll < 0.30:
+            return Operation("PATCH", path, {"spec": {"ports": self._ports()}})
+        if roll < 0.45:
+            return Operation("PATCH", path, {"spec": {"type": "ClusterIP"}})
+        if roll < 0.60:
+            wanted = {"type": "LoadBalancer", "allocateLoadBalancerNodePorts": False}
+            return Operation("PATCH", path, {"spec": wanted})
+        nothing: Json = dict.fromkeys((SHARING, WANTED_POOL, WANTED))
+        annotations = nothing | self._wishes()
+        return Operation("PATCH", path, {"metadata": {"annotations": annotations}})
+
+    def _delete_service(self) -> Operation:
+        name = self.dice.choice(sorted(self.services))
+        return Operation("DELETE", self.services.pop(name))
+
+
+class Recorder:
+    """Writes down every change of services and pools from now on."""
+
+    def __init__(self, lab: LightLab) -> None:
+        self.changes: list[Change] = []
+        self.error = ""
+        self._lab = lab
+        self._responses: list[http.client.HTTPConnection] = []
+        self._threads = [
+            self._follow("/api/v1/services", "service"),
+            self._follow(_GROUP, "pool"),
+        ]
+
+    def _follow(self, path: str, kind: str) -> threading.Thread:
+        begun = self._lab.api.get(path)
+        assert not begun["items"] or kind == "service", "pools of others are in the way"
+        version = begun["metadata"]["resourceVersion"]
+        connection = controlplane.client(self._lab.site)._connect()
+        assert connection.sock is not None
+        connection.sock.settimeout(None)
+        connection.request(
+            "GET", f"{path}?watch=true&resourceVersion={version}&timeoutSeconds=3600"
+        )
+        self._responses.append(connection)
+        response = connection.getresponse()
+        thread = threading.Thread(target=self._read, args=(response, kind), daemon=True)
+        thread.start()
+        return thread
+
+    def _read(self, response: http.client.HTTPResponse, kind: str) -> None:
+        try:
+            while line := response.readline():
+                self._take(json.loads(line), kind)
+        except (OSError, ValueError, AttributeError) as error:
+            self.error = str(error)
+
+    def _take(self, line: Json, kind: str) -> None:
+        if line["type"] not in ("ADDED", "MODIFIED", "DELETED"):
+            self.error = str(line)
+            return
+        item = line["object"]
+        metadata = item["metadata"]
+        if kind == "service" and metadata["namespace"] not in NAMESPACES:
+            return
+        key = metadata["name"] if kind == "pool" else f"{metadata['namespace']}/{metadata['name']}"
+        metadata.pop("managedFields", None)
+        gone = line["type"] == "DELETED"
+        revision = int(metadata["resourceVersion"])
+        at = time.monotonic()
+        self.changes.append(Change(revision, at, kind, key, None if gone else item))
+
+    def last(self) -> int:
+        """Give how much was recorded, to see whether the cluster is at rest."""
+        return len(self.changes)
+
+    def close(self) -> None:
+        """End the watches."""
+        for connection in self._responses:
+            with suppress(OSError):
+                assert connection.sock is not None
+                connection.sock.close()
+
+
+@dataclass
+class RoundReport:
+    """What came of one round."""
+
+    seed: int
+    operations: int = 0
+    refused: int = 0
+    kills: int = 0
+    changes: int = 0
+    seconds: float = 0.0
+    counts: dict[str, int] = field(default_factory=dict)
+    findings: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        """Give one line, and the findings."""
+        head = (
+            f"seed {self.seed}: {self.operations} operations ({self.refused} refused),"
+            f" {self.kills} kills, {self.changes} changes, {self.counts}, {self.seconds:.1f} s"
+        )
+        return "\n".join([head, *self.findings])
+
+
+class Round:
+    """One round: a stream, kills, a settled end, and the verdict."""
+
+    def __init__(
+        self,
+        lab: LightLab,
+        *,
+        seed: int,
+        operations: int,
+        controllers: Sequence[Process],
+    ) -> None:
+        self.lab = lab
+        self.dice = dice = random.Random(seed)
+        self.report = RoundReport(seed)
+        self._operations = operations
+        self._controllers = controllers
+        self._stream = Stream(dice, f"s{seed}")
+        self._down: dict[str, int] = {}
+        """Index of the operation before which a killed controller starts again, by its name."""
+
+    def run(self) -> RoundReport:
+        """Carry everything out."""
+        begin = time.monotonic()
+        recorder = Recorder(self.lab)
+        try:
+            self._stir(recorder)
+            self._settle(recorder)
+            self._look(recorder, "at the end")
+            for operation in self._stream.end():
+                self._do(operation)
+            self._settle(recorder)
+            world = self._look(recorder, "after all services are gone")
+            if any(world.holders.values()):
+                self.report.findings.append("somebody is left")
+        finally:
+            for name in list(self._stream.pools):
+                self.lab.api.delete(f"{_GROUP}/{name}")
+            recorder.close()
+        if recorder.error and "closed" not in recorder.error:
+            self.report.findings.append(f"the record is incomplete: {recorder.error}")
+        judge = Judge()
+        judge.take(recorder.changes)
+        self.report.findings += map(str, judge.findings)
+        self.report.counts = dict(judge.counts)
+        self.report.changes = len(recorder.changes)
+        self.report.seconds = time.monotonic() - begin
+        return self.report
+
+    def _stir(self, recorder: Recorder) -> None:
+        dice = self.dice
+        for operation in self._stream.begin():
+            self._do(operation)
+        every = max(1, self._operations // 250)
+        count = KILLS_PER_ROUND * every
+        moments = set(dice.sample(range(20, self._operations), count))
+        for index in range(self._operations):
+            self._start_those_due(index)
+            self._do(self._stream.next())
+            if index in moments:
+                self._kill(index)
+            elif dice.random() < 0.02:
+                self._catch_up(recorder)
+        self._start_those_due(self._operations + 1_000)
+
+    def _kill(self, index: int) -> None:
+        """Kill at a random moment within what the last operations set off."""
+        dice = self.dice
+        victim = dice.choice(self._controllers)
+        time.sleep(dice.random() * dice.choice((0.005, 0.02, 0.1)))
+        if victim.is_alive():
+            victim.kill()
+            self.report.kills += 1
+        self._down[victim.name] = index + dice.choice((1, 1, 5, 20))
+
+    def _start_those_due(self, index: int) -> None:
+        for controller in self._controllers:
+            if self._down.get(controller.name, index + 1) > index:
+                continue
+            del self._down[controller.name]
+            controller.start()
+            if self.dice.random() < 0.3:
+                # It dies once more while it takes over what it finds.
+                time.sleep(0.3 + self.dice.random() * 0.7)
+                controller.kill()
+                self.report.kills += 1
+                controller.start()
+
+    def _catch_up(self, recorder: Recorder, timeout_s: float = 2.0) -> None:
+        """Let the controller finish what it has, sometimes."""
+        end = time.monotonic() + timeout_s
+        last, since = recorder.last(), time.monotonic()
+        while time.monotonic() < end and time.monotonic() - since < 0.15:
+            time.sleep(0.02)
+            if recorder.last() != last:
+                last, since = recorder.last(), time.monotonic()
+
+    def _do(self, operation: Operation) -> None:
+        self.report.operations += 1
+        try:
+            self.lab.api.request(operation.method, operation.path, operation.body)
+        except ApiError as refused:
+            # Some wishes are no valid service, as 'Local' of what is a ClusterIP by then.
+            if refused.status not in (404, 409, 422):
+                raise
+            self.report.refused += 1
+
+    def _settle(self, recorder: Recorder, timeout_s: float = 30.0) -> None:
+        """Wait until nothing changes any more, and what is there is right, or for long enough."""
+        end, problems = time.monotonic() + timeout_s, ["nothing looked at yet"]
+        while time.monotonic() < end and problems:
+            self._await_rest(recorder, end)
+            problems = self._problems(recorder)
+
+    def _await_rest(self, recorder: Recorder, end: float) -> None:
+        last, since = recorder.last(), time.monotonic()
+        while time.monotonic() < end and time.monotonic() - since < _QUIET_S:
+            time.sleep(0.05)
+            if recorder.last() != last:
+                last, since = recorder.last(), time.monotonic()
+
+    def _problems(self, recorder: Recorder) -> list[str]:
+        return judge_end(*_final(recorder))
+
+    def _look(self, recorder: Recorder, when: str) -> Any:
+        world, statuses = _final(recorder)
+        self.report.findings += [f"{when}: {text}" for text in judge_end(world, statuses)]
+        return world
+
+
+def _final(recorder: Recorder) -> tuple[Any, dict[str, Json]]:
+    judge = Judge()
+    changes = sorted(recorder.changes, key=lambda change: change.revision)
+    statuses: dict[str, Json] = {}
+    for change in changes:
+        judge.world.apply(change)
+        if change.kind == "pool":
+            statuses.pop(change.key, None)
+            if change.object is not None:
+                statuses[change.key] = change.object.get("status", {})
+    return judge.world, statuses
