@@ -111,7 +111,18 @@ def status_patch(version: str, number: int) -> Json:
     address = f"10.81.{number // 250}.{number % 250}"
     return {
         "metadata": {"annotations": {POOL_ANNOTATION: "bench"}, "resourceVersion": version},
-        "status": {"loadBalancer": {"ingress": [{"ip": address}]}},
+        "status": {
+            "loadBalancer": {"ingress": [{"ip": address}]},
+            "conditions": [
+                {
+                    "type": "mercurylb.io/Allocated",
+                    "status": "True",
+                    "reason": "Allocated",
+                    "message": f"{address} from pool bench",
+                    "lastTransitionTime": "2026-01-01T00:00:00Z",
+                }
+            ],
+        },
     }
 
 

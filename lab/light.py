@@ -23,6 +23,7 @@ from lab import (
     progress,
     topology,
     versions,
+    webhooks,
 )
 from lab.cluster import Lab
 from lab.errors import ApiError, LabError, WaitTimeout
@@ -46,7 +47,8 @@ class LightOptions:
     """How a light lab is made.
 
     ``controller`` and ``speaker`` are paths of programs; ``own`` means MercuryLB's, nothing means
-    that none is started.  An owned lab counts as dead once the process that started it is.
+    that none is started.  Webhooks are part of the lab unless ``controller_args`` switch them off.
+    An owned lab counts as dead once the process that started it is.
     """
 
     controller: str = OWN
@@ -106,7 +108,12 @@ class LightLab(Lab):
         with closing(controlplane.wait_ready(site)) as api:
             progress.say(f"light lab {site.name}: API server is ready")
             controlplane.start_managers(site, control)
-            served = create_crds(api, Path(options.crds))
+            served = create_crds(
+                api,
+                Path(options.crds),
+                webhook_mode=_webhook_mode(options),
+                namespace=options.namespace,
+            )
             register_nodes(site, api, options)
             kubeproxy.bind_role(api)
             await_served(api, served)
@@ -126,6 +133,8 @@ class LightLab(Lab):
         self._programs.prepare()
         if self._options.controller:
             self._programs.start_controller()
+            if self._programs.webhook_mode != webhooks.DISABLED:
+                webhooks.await_answered(self.api, self._options.namespace)
         if self._options.speaker:
             for node in self.site.plan.nodes:
                 self._programs.start_speaker(node.name)
@@ -154,7 +163,7 @@ class LightLab(Lab):
         return self.pods.web(name, plan, labels=chosen, namespace=namespace, port=port)
 
 
-def create_crds(api: ApiClient, folder: Path) -> list[str]:
+def create_crds(api: ApiClient, folder: Path, *, webhook_mode: str, namespace: str) -> list[str]:
     """Create every CustomResourceDefinition found in a folder; return the paths of their lists."""
     if not folder.is_dir():
         raise LabError(f"{folder} is no folder; give one with the CRDs' YAML files")
@@ -162,7 +171,11 @@ def create_crds(api: ApiClient, folder: Path) -> list[str]:
     for file in sorted(folder.glob("*.yaml")):
         for document in load_yaml(file.read_text()):
             if document.get("kind") == "CustomResourceDefinition":
-                apply(api, document, "")
+                apply(
+                    api,
+                    webhooks.with_conversion(document, mode=webhook_mode, namespace=namespace),
+                    "",
+                )
                 spec = document["spec"]
                 base = f"/apis/{spec['group']}"
                 lists += [f"{base}/{v['name']}/{spec['names']['plural']}" for v in spec["versions"]]
@@ -204,6 +217,11 @@ def _options(site: Site) -> LightOptions:
     for key in ("controller_args", "speaker_args", "apiserver_args"):
         known[key] = tuple(known.get(key, ()))
     return LightOptions(**known)
+
+
+def _webhook_mode(options: LightOptions) -> str:
+    """Tell who is asked for conversion: nobody where no controller is."""
+    return webhooks.mode_of(options.controller_args) if options.controller else webhooks.DISABLED
 
 
 def _program_options(options: LightOptions) -> ProgramOptions:

@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 
-from lab import controlplane, netns, paths
+from lab import controlplane, netns, paths, webhooks
 from lab.errors import LabError
 from lab.objects import PodPlan
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from lab.apiclient import ApiClient
@@ -61,12 +61,20 @@ class Programs:
         self._pods = pods
         self._options = options
 
+    @property
+    def webhook_mode(self) -> str:
+        """In which mode the controller serves webhooks."""
+        return webhooks.mode_of(self._options.controller_args)
+
     def prepare(self) -> None:
-        """Create what a chart would: namespace, accounts and rights, secret, Deployment."""
+        """Create what a chart would: namespace, rights, webhooks, secret, Deployment."""
         namespace = self._options.namespace
         self._api.create("/api/v1/namespaces", _namespace(namespace))
-        if self._options.limited_rights:
-            self._apply_rights()
+        templates = _RBAC_TEMPLATES if self._options.limited_rights else ()
+        if self._options.controller and self.webhook_mode != webhooks.DISABLED:
+            templates = (*templates, webhooks.TEMPLATE)
+        for document in rendered(namespace, templates, webhook_mode=self.webhook_mode):
+            apply(self._api, document, namespace)
         self._create_secret()
         self._api.create(f"/apis/apps/v1/namespaces/{namespace}/deployments", _deployment())
 
@@ -151,17 +159,18 @@ class Programs:
         }
         self._api.create(f"/api/v1/namespaces/{self._options.namespace}/secrets", body)
 
-    def _apply_rights(self) -> None:
-        for document in rights(self._options.namespace):
-            apply(self._api, document, self._options.namespace)
 
-
-def rights(namespace: str, chart: Path = CHART) -> list[dict[str, Any]]:
-    """Return the accounts, roles and bindings our chart would create."""
+def rendered(
+    namespace: str, templates: Sequence[str], *, webhook_mode: str, chart: Path = CHART
+) -> list[dict[str, Any]]:
+    """Return the objects that some of our chart's templates make."""
     from lab.build.helm import ensure_helm  # noqa: PLC0415  (the builder is needed only here)
 
+    if not templates:
+        return []
     argv = [str(ensure_helm()), "template", RELEASE, str(chart), "--namespace", namespace]
-    for template in _RBAC_TEMPLATES:
+    argv += ["--set", f"controller.webhookMode={webhook_mode}"]
+    for template in templates:
         argv += ["--show-only", f"templates/{template}.yaml"]
     return load_yaml(netns.command(argv).stdout)
 
@@ -190,6 +199,9 @@ _KINDS: Final[dict[str, tuple[str, bool]]] = {
     "Role": ("roles", True),
     "RoleBinding": ("rolebindings", True),
     "CustomResourceDefinition": ("customresourcedefinitions", False),
+    "ValidatingWebhookConfiguration": ("validatingwebhookconfigurations", False),
+    "Secret": ("secrets", True),
+    "Service": ("services", True),
 }
 
 

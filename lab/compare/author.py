@@ -3,9 +3,6 @@
 Pure.  The author keeps a small model of what exists, so that most steps hit something, and so that
 it knows which objects are mistakes.  Pools take their addresses from zones, each of which belongs
 to one pool at a time: two pools overlap only when the author means it.
-
-``ordered`` leaves out what MetalLB 0.16 decides by chance: pools of equal rank.  ``restarts`` says
-in which universes controllers are restarted.
 """
 
 from __future__ import annotations
@@ -33,6 +30,9 @@ class Terms:
 
     steps: int = 14
     ordered: bool = False
+    """Leave out what MetalLB 0.16 decides by chance: pools of equal rank."""
+    retires: bool = True
+    """Services may stop being load balancers for a while."""
     restarts: Sequence[str] = ()
     """Universes to choose from; an empty name restarts the controllers of both."""
 
@@ -378,7 +378,8 @@ class _Author:
             spec["allocateLoadBalancerNodePorts"] = False
             return self._service_patch(name, {"spec": spec})
         changes: Mapping[str, float] = {"annotations": 4, "labels": 2, "ports": 2, "traffic": 2}
-        what = draws.weigh("change of service", {**changes, "type": 1.5, "family": 1.5})
+        type_weight = 1.5 if self._terms.retires else 0.0
+        what = draws.weigh("change of service", {**changes, "type": type_weight, "family": 1.5})
         if what == "annotations":
             keys = ("loadBalancerIPs", "address-pool", "allow-shared-ip")
             none = {f"{prefix}/{key}": None for prefix in _PREFIXES for key in keys}

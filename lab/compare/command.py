@@ -13,7 +13,7 @@ from lab import progress
 from lab.compare import author, deviations, script
 from lab.compare.play import Played, Player, strict
 from lab.compare.shrink import shrink
-from lab.compare.stage import bare_lab, open_stage, program
+from lab.compare.stage import LANES_MAX, bare_lab, open_stages, program
 from lab.errors import LabError
 
 if TYPE_CHECKING:
@@ -37,6 +37,9 @@ class Wanted:
     controllers: tuple[str, str] = ("own", "own")
     restarts: Sequence[str] = ("b",)
     shrinks: bool = False
+    lanes: int = 2
+    """So many scripts are played side by side."""
+    classless: bool = False
     goes_on: bool = False
     """After a difference the next seed is played."""
     scripts: Sequence[tuple[str, Sequence[script.Step]]] = ()
@@ -69,6 +72,12 @@ def add_arguments(command: ArgumentParser) -> None:
         default="b",
         help="whose controllers are restarted now and then",
     )
+    command.add_argument("--lanes", type=int, default=2, help="scripts played side by side")
+    command.add_argument(
+        "--classless",
+        action="store_true",
+        help="the services of the second controller have no class (one lane)",
+    )
     command.add_argument("--go-on", action="store_true", help="do not end at the first difference")
     command.add_argument("--shrink", action="store_true", help="make a failing script short")
     command.add_argument("--script", help="play this script (JSON lines) instead of seeds")
@@ -86,6 +95,8 @@ def run(given: Namespace) -> int:
         steps=given.steps,
         controllers=(given.controller_a, given.controller_b),
         restarts={"none": (), "b": ("b",), "both": ("",)}[given.restarts],
+        lanes=1 if given.classless or given.seed is not None else given.lanes,
+        classless=given.classless,
         shrinks=given.shrink,
         goes_on=given.go_on,
         scripts=scripts,
@@ -130,8 +141,13 @@ def compare(wanted: Wanted, name: str, *, keeps: bool = False) -> Report:
 
 def terms_of(wanted: Wanted) -> author.Terms:
     """Say what kind of scripts the author is to write."""
-    ordered = any(path != "own" for path in wanted.controllers)
-    return author.Terms(steps=wanted.steps, ordered=ordered, restarts=tuple(wanted.restarts))
+    is_foreign = any(path != "own" for path in wanted.controllers)
+    return author.Terms(
+        steps=wanted.steps,
+        ordered=is_foreign,
+        retires=wanted.classless or not is_foreign,
+        restarts=tuple(wanted.restarts),
+    )
 
 
 async def _compare(lab: LightLab, programs: tuple[Program, Program], wanted: Wanted) -> Report:
@@ -142,18 +158,25 @@ async def _compare(lab: LightLab, programs: tuple[Program, Program], wanted: Wan
     scripts = list(wanted.scripts) or [
         (f"seed {seed}", author.write(seed, terms)) for seed in wanted.seeds
     ]
-    async with open_stage(lab, programs) as stage:
-        player = Player(stage, judge)
-        for number, (about, steps) in enumerate(scripts, 1):
-            played = await player.play(steps)
-            _note(report, about, played)
-            if played.differences:
-                progress.say(f"compare: {about} differs after step {played.played}")
-                report.failed[about] = await shrink(player, played) if wanted.shrinks else played
-                if not wanted.goes_on:
-                    break
-            if number % _SAID_EVERY == 0:
-                progress.say(f"compare: {number} of {len(scripts)} scripts, {report.steps} steps")
+    todo = iter(scripts)
+    lanes = min(wanted.lanes, len(scripts), LANES_MAX)
+    async with open_stages(lab, programs, lanes=lanes, classless=wanted.classless) as stages:
+
+        async def run_lane(player: Player) -> None:
+            for about, steps in todo:
+                if report.failed and not wanted.goes_on:
+                    return
+                played = await player.play(steps)
+                _note(report, about, played)
+                if played.differences:
+                    progress.say(f"compare: {about} differs after step {played.played}")
+                    short = await shrink(player, played) if wanted.shrinks else played
+                    report.failed[about] = short
+                if report.played % _SAID_EVERY == 0:
+                    said = f"{report.played} of {len(scripts)} scripts, {report.steps} steps"
+                    progress.say(f"compare: {said}")
+
+        await asyncio.gather(*(run_lane(Player(stage, judge)) for stage in stages))
     return report
 
 

@@ -1,17 +1,150 @@
-"""What may differ between our controller and MetalLB 0.16's, each difference with its name."""
+"""What may differ between our controller and MetalLB 0.16's, each difference by its name.
+
+Pure.  The first picture is ours, the second one the original's.  A rule looks at one differing line
+and says whether it is of its kind; a difference that no rule knows is a finding.  Every rule names
+the row of docs/compatibility.md that it stands for.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
 from lab.compare import view
 from lab.compare.play import Verdict
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from lab.compare.play import Before
     from lab.compare.view import Picture
 
+_EVENT: Final = ": event "
+_SEPARATOR: Final = " | "
+WAITED: Final = "services waited in another order"
 
-def judge(one: Picture, other: Picture, _before: Before) -> Verdict:
-    """Judge that only what is written down here may differ."""
-    return Verdict(view.differences(one, other))
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One entry that differs; None where a side has none."""
+
+    about: str
+    ours: str | None
+    theirs: str | None
+    pictures: tuple[Picture, Picture]
+
+    @property
+    def event(self) -> tuple[str, str, str] | None:
+        """Return the head of an event (service, type and reason), its message, and whose it is."""
+        owner, found, words = self.about.partition(_EVENT)
+        if not found:
+            return None
+        kind, reason, message = words.split(_SEPARATOR, 2)
+        return f"{owner}{_EVENT}{kind}{_SEPARATOR}{reason}{_SEPARATOR}", message, reason
+
+    def messages(self, side: int) -> list[str]:
+        """Return what one side said under the same head."""
+        assert self.event is not None
+        head = self.event[0]
+        return [key.removeprefix(head) for key in self.pictures[side] if key.startswith(head)]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A known difference."""
+
+    name: str
+    row: str
+    """The subject of the row in docs/compatibility.md."""
+    knows: Callable[[Line], bool]
+
+
+def _is_cause_added(line: Line) -> bool:
+    """Our event says what theirs says, and more after it."""
+    if line.event is None:
+        return False
+    message = line.event[1]
+    if line.ours is not None:
+        return any(_extends(message, theirs) for theirs in line.messages(1))
+    return any(_extends(ours, message) for ours in line.messages(0))
+
+
+def _extends(ours: str, theirs: str) -> bool:
+    return ours.startswith((f"{theirs}: ", f"{theirs} ("))
+
+
+def _is_nil_named(line: Line) -> bool:
+    """They name an address that is not there, we say which family lacks."""
+    if line.event is None:
+        return False
+    message, other = line.event[1], line.messages(0 if line.ours is None else 1)
+    if line.ours is None:
+        return "<nil>" in message and any("IPFamily" in text for text in other)
+    return "IPFamily" in message and any("<nil>" in text for text in other)
+
+
+def _is_mistake_told(line: Line) -> bool:
+    """Both refuse the configuration; we tell every mistake, with object and field."""
+    if not line.about.startswith("ConfigurationState: "):
+        return False
+    if line.ours is None or line.theirs is None:
+        return False
+    mark = "configuration error: "
+    return mark in line.ours and mark in line.theirs
+
+
+def _is_condition(line: Line) -> bool:
+    """Only we write conditions into services."""
+    return line.about.startswith("Service ") and ": condition " in line.about and not line.theirs
+
+
+RULES: Final = (
+    Rule("cause added", "event of a service that stays pending", _is_cause_added),
+    Rule("family named", "a pool asked for by name that lacks the family", _is_nil_named),
+    Rule("mistakes told", "invalid configuration", _is_mistake_told),
+    Rule("condition", "condition of a pending service", _is_condition),
+)
+
+
+def judge(ours: Picture, theirs: Picture, before: Before) -> Verdict:
+    """Judge that only what is known may differ."""
+    lines = [
+        Line(about, ours.get(about), theirs.get(about), (ours, theirs))
+        for about in sorted(ours.keys() | theirs.keys())
+        if ours.get(about) != theirs.get(about)
+    ]
+    unknown = {line.about for line in lines if not any(rule.knows(line) for rule in RULES)}
+    if not unknown:
+        return Verdict([])
+    if _have_waited(unknown, ours, theirs, before):
+        return Verdict([], stop=WAITED)
+    owners = {about.partition(_EVENT)[0] for about in unknown if _EVENT in about}
+    unknown |= {line.about for line in lines if line.about.partition(_EVENT)[0] in owners}
+    return Verdict(
+        view.differences(
+            {about: text for about, text in ours.items() if about in unknown},
+            {about: text for about, text in theirs.items() if about in unknown},
+        )
+    )
+
+
+def _have_waited(unknown: set[str], ours: Picture, theirs: Picture, before: Before) -> bool:
+    """Tell whether several services got the same addresses, but not the same one each.
+
+    MetalLB 0.16 looks at them in the order of a hash map (row: two services that wait).
+    """
+    about = f": {view.ADDRESSES}"
+    known = {key for key in (*ours, *theirs) if key.startswith("Service ") and key.endswith(about)}
+    moved = {
+        key
+        for key in known
+        if any(
+            now.get(key) != then.get(key)
+            for now, then in zip((ours, theirs), before.pictures, strict=True)
+        )
+    }
+    differing = known & unknown
+    heads = tuple(f"{key.removesuffix(about)}:" for key in differing)
+    is_of_them = all(key.startswith((*heads, "events of ")) for key in unknown)
+    given = [sorted(picture.get(key, "") for key in differing) for picture in (ours, theirs)]
+    return len(differing) > 1 and differing <= moved and is_of_them and given[0] == given[1]

@@ -22,9 +22,11 @@ if TYPE_CHECKING:
 
     from lab.compare.script import Json
 
+SOURCE: Final = "metallb-controller"
+"""The component that events of both programs come from."""
 _GROUP: Final = "/apis/metallb.io/v1beta1"
 _LINE_MAX: Final = 16 << 20
-_LIKE_NOTHING: Final = ("probe", "zz-probe", "zz-gauge")
+_PROBES: Final = ("probe", "zz-probe", "zz-gauge")
 
 
 class Live:
@@ -128,7 +130,7 @@ class Live:
     def _taker(self, copy: dict[str, Json]) -> Callable[[str, Json], None]:
         def take(kind: str, item: Json) -> None:
             metadata = item["metadata"]
-            if metadata["name"] not in _LIKE_NOTHING:
+            if metadata["name"] not in _PROBES:
                 self._changes[metadata["namespace"].partition("-")[0]] += 1
             key = f"{metadata['namespace']}/{metadata['name']}"
             if kind == "DELETED":
@@ -139,6 +141,8 @@ class Live:
         return take
 
     def _take_event(self, kind: str, item: Json) -> None:
+        if item.get("source", {}).get("component") != SOURCE:
+            return  # The API server says things of its own about services.
         about = item["involvedObject"]
         self._changes[about.get("namespace", "").partition("-")[0]] += about.get("name") != "probe"
         if kind != "DELETED":

@@ -79,7 +79,7 @@ class Player:
 
     async def _play(self, steps: Sequence[Step]) -> Played:
         await self._both(lambda universe: universe.wipe())
-        self._stage.live.events.clear()
+        self._forget_events()
         played = Played(steps)
         before = Before(None, self._pictures())
         for number, step in enumerate(steps, 1):
@@ -96,12 +96,20 @@ class Player:
             before = Before(step, played.pictures)
         return played
 
+    def _forget_events(self) -> None:
+        events = self._stage.live.events
+        for uid, known in list(events.items()):
+            namespace = next(iter(known.values()))["involvedObject"].get("namespace", "")
+            if any(universe.owns(namespace) for universe in self._stage.universes):
+                del events[uid]
+
     async def _both(self, act: Callable[[Universe], Awaitable[Any]]) -> list[Any]:
         return list(await asyncio.gather(*(act(each) for each in self._stage.universes)))
 
     async def _apply(self, step: Step, played: Played) -> None:
         if step.verb == RESTART:
-            chosen = [u for u in self._stage.universes if step.only in ("", u.tag)]
+            pair = dict(zip("ab", self._stage.universes, strict=True))
+            chosen = [pair[step.only]] if step.only else list(pair.values())
             await asyncio.gather(*(universe.restart() for universe in chosen))
             return
         one, other = await self._both(lambda universe: universe.apply(step))

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
     from lab.light import LightLab
 
-TAGS: Final = ("a", "b")
+LANES_MAX: Final = 6
+_TAGS: Final = "abcdefghijkl"
+"""Two for each lane."""
 _FIRST_PORT: Final = 17501
 _ROUNDS_OF_OTHERS: Final = 3
 
@@ -32,6 +34,7 @@ class Stage:
 
     live: Live
     universes: tuple[Universe, Universe]
+    """The first one's name in scripts is `a`, the other's is `b`."""
 
 
 def program(path: str) -> Program:
@@ -45,7 +48,13 @@ def program(path: str) -> Program:
 def bare_lab(name: str) -> Iterator[LightLab]:
     """Bring up a lab of which only the API server is left running."""
     with Lab.light(
-        name, 1, controller="", speaker="", proxy_mode="none", limited_rights=False
+        name,
+        1,
+        controller="",
+        speaker="",
+        proxy_mode="none",
+        limited_rights=False,
+        apiserver_args=("--enable-priority-and-fairness=false",),
     ) as lab:
         for process in ("kube-controller-manager", "kube-scheduler"):
             lab.process(process).kill()
@@ -53,25 +62,30 @@ def bare_lab(name: str) -> Iterator[LightLab]:
 
 
 @asynccontextmanager
-async def open_stage(lab: LightLab, programs: tuple[Program, Program]) -> AsyncIterator[Stage]:
-    """Furnish both universes of a lab and start their controllers."""
+async def open_stages(
+    lab: LightLab, programs: tuple[Program, Program], *, lanes: int, classless: bool
+) -> AsyncIterator[list[Stage]]:
+    """Furnish two universes for each lane and start their controllers.
+
+    With ``classless`` the second universe's services bear no class, and its controller is told of
+    none: another program that keeps the address of a service which lost its class is spared that.
+    """
     with netns.inside(lab.site.plan.namespace("cp")):
         url = controlplane.server_url(lab.site)
         async with Live(url, controlplane.pki_dir(lab.site)) as live:
-            # Only one of the two may go without a class. Another program that keeps addresses of
-            # services which lost their class is spared that by never having one.
-            pair = tuple(
-                Universe(tag, given, live, has_class=given.is_own or tag == "a")
-                for tag, given in zip(TAGS, programs, strict=True)
-            )
-            for number, universe in enumerate(pair):
+            universes = [
+                Universe(tag, programs[n % 2], live, has_class=not (classless and n % 2))
+                for n, tag in enumerate(_TAGS[: 2 * lanes])
+            ]
+            for number, universe in enumerate(universes):
                 await universe.furnish()
                 _start(lab, universe, number)
-            for universe in pair:
+            for universe in universes:
                 await universe.wait_furnished()
                 await universe.probe_pools()
                 await universe.settle()
-            yield Stage(live, (pair[0], pair[1]))
+            pairs = zip(universes[::2], universes[1::2], strict=True)
+            yield [Stage(live, pair) for pair in pairs]
 
 
 def _start(lab: LightLab, universe: Universe, number: int) -> None:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from lab.compare.author import CLASS
-from lab.compare.script import HOME, Json, Step
+from lab.compare.script import HOME, NAMESPACE, Json, Step
 from lab.errors import LabError
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class Program:
     """A controller and how it is to be treated."""
 
     path: str
-    rounds: int = 2
+    rounds: int = 1
     """So many quiet service probes mean that it has settled."""
     is_own: bool = True
 
@@ -57,6 +57,8 @@ class Universe:
         """Started with an invalid configuration, a controller looks at no service."""
         self._live = live
         self._turn = 0
+        self._labelled: set[str] = set()
+        self._made: set[str] = set()
         self._names = re.compile(rf"\b{tag}-(?={_NAMES})")
 
     # --- between script and world ------------------------------------------------------------
@@ -85,6 +87,10 @@ class Universe:
 
     async def apply(self, step: Step) -> tuple[int, Json]:
         """Let a step happen; return the API server's status and answer."""
+        if step.kind == NAMESPACE:
+            self._labelled.add(self.into(step.path))
+        else:
+            self._made.add(self.into(step.path))
         method = {"create": "POST", "patch": "PATCH", "delete": "DELETE"}[step.verb]
         path = self.into(step.collection if step.verb == "create" else step.path)
         body = self.into(step.body) if step.body else None
@@ -197,17 +203,11 @@ class Universe:
     async def wipe(self) -> None:
         """Delete whatever a script left behind."""
         live = self._live
-        services = [key for key in live.services if self._is_scripted(key)]
-        await self._delete_all(services, "/api/v1/namespaces/{}/services/{}")
-        group = "/apis/metallb.io/v1beta1/namespaces/{}"
-        pools = [key for key in live.pools if self._is_scripted(key)]
-        await self._delete_all(pools, group + "/ipaddresspools/{}")
-        communities = await live.request("GET", group.format(self.home) + "/communities")
-        names = [item["metadata"]["name"] for item in communities[1]["items"]]
-        await self._delete_all([f"{self.home}/{n}" for n in names], group + "/communities/{}")
+        await asyncio.gather(*(live.request("DELETE", path) for path in self._made))
         label = {"metadata": {"labels": {f"{self.tag}-team": None}}}
-        for name in ("blue", "green", "red"):
-            await live.request("PATCH", f"/api/v1/namespaces/{self.tag}-{name}", label)
+        await asyncio.gather(*(live.request("PATCH", path, label) for path in self._labelled))
+        self._made.clear()
+        self._labelled.clear()
         await live.until(
             lambda: not any(map(self._is_scripted, (*live.services, *live.pools))), "all is gone"
         )
@@ -218,10 +218,6 @@ class Universe:
     def _is_scripted(self, key: str) -> bool:
         namespace, _, name = key.partition("/")
         return self.owns(namespace) and name not in (PROBE, PROBE_POOL, GAUGE_POOL)
-
-    async def _delete_all(self, keys: list[str], path: str) -> None:
-        wanted = [path.format(*key.split("/")) for key in keys]
-        await asyncio.gather(*(self._live.request("DELETE", each) for each in wanted))
 
     async def _create(self, path: str, body: Json) -> None:
         status, answer = await self._live.request("POST", self.into(path), self.into(body))

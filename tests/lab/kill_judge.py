@@ -24,7 +24,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 LAG_S: Final = 3.0
 SHARING: Final = "metallb.io/allow-shared-ip"
@@ -249,6 +249,8 @@ class World:
         """Give addresses that a service without any could have; none when it must wait."""
         wish = self.wishes[key]
         if wish.requested:
+            if {ip.version for ip in wish.requested} != wish.families:
+                return ()
             return () if self.why_not(key, wish.requested) else wish.requested
         for pool in self.pools.values():
             if wish.requested_pool != pool.name and (wish.requested_pool or not pool.auto_assign):
@@ -277,7 +279,8 @@ class World:
 class Judge:
     """Walks through a history."""
 
-    def __init__(self, *, lag_s: float = LAG_S) -> None:
+    def __init__(self, *, lag_s: float = LAG_S, notes: Sequence[tuple[float, str]] = ()) -> None:
+        self._notes = notes
         self.world = World()
         self.findings: list[Finding] = []
         self.counts: Counter[str] = Counter()
@@ -354,18 +357,39 @@ class Judge:
             yield world
 
     def _find(self, what: str, change: Change, detail: str) -> None:
-        story = [self._tell(c) for c in self._changes if c.kind == "pool" or c.key == change.key]
-        finding = Finding(what, change.key, change.revision, detail, tuple(story[-_HISTORY_MAX:]))
-        self.findings.append(finding)
+        self.findings.append(
+            Finding(what, change.key, change.revision, detail, tuple(self._story(change)))
+        )
 
-    def _tell(self, change: Change) -> str:
-        head = f"{change.at:9.3f} r{change.revision} {change.kind} {change.key}"
-        if change.object is None:
-            return f"{head} is gone"
-        if change.kind == "pool":
-            return f"{head}: {change.object['spec']}"
-        wish, addresses = read_wish(change.object), read_addresses(change.object)
-        return f"{head}: {list(map(str, addresses))} {wish}"
+    def _story(self, change: Change) -> list[str]:
+        """Tell of the service, of whoever is on its addresses, of pools and of kills."""
+        addresses = {*self.world.addresses.get(change.key, ())}
+        others = {key for ip in addresses for key in self.world.holders.get(ip, ())}
+        lines, last = [], dict[str, str]()
+        for item in self._changes:
+            if item.kind == "service" and item.key not in others | {change.key}:
+                continue
+            text = _tell(item)
+            if last.get(item.key) != text:
+                lines.append((item.at, f"{item.at:9.3f} r{item.revision} {item.key}: {text}"))
+            last[item.key] = text
+        lines += [(at, f"{at:9.3f} {text}") for at, text in self._notes if at <= change.at]
+        return [text for _, text in sorted(lines)][-_HISTORY_MAX:]
+
+
+def _tell(change: Change) -> str:
+    if change.object is None:
+        return "is gone"
+    if change.kind == "pool":
+        spec = change.object["spec"]
+        flags = {k: v for k, v in spec.items() if k != "addresses"}
+        ranges = " ".join(text.partition("-")[0] for text in spec["addresses"])
+        return f"blocks {ranges} {flags}"
+    wish, addresses = read_wish(change.object), read_addresses(change.object)
+    asks = [*map(str, wish.requested), wish.requested_pool, wish.sharing, wish.backend]
+    told = [*sorted(wish.ports), *filter(None, asks), *map(str, wish.families), wish.policy]
+    kind = "" if wish.is_wanted else "no load balancer "
+    return f"has {list(map(str, addresses))}, {kind}asks {told}"
 
 
 def judge_end(world: World, statuses: Mapping[str, Mapping[str, int]]) -> list[str]:

@@ -323,6 +323,7 @@ class Round:
         self._operations = operations
         self._controllers = controllers
         self._stream = Stream(dice, f"s{seed}")
+        self._notes: list[tuple[float, str]] = []
         self._down: dict[str, int] = {}
         """Index of the operation before which a killed controller starts again, by its name."""
 
@@ -346,7 +347,7 @@ class Round:
             recorder.close()
         if recorder.error and "closed" not in recorder.error:
             self.report.findings.append(f"the record is incomplete: {recorder.error}")
-        judge = Judge()
+        judge = Judge(notes=self._notes)
         judge.take(recorder.changes)
         self.report.findings += map(str, judge.findings)
         self.report.counts = dict(judge.counts)
@@ -375,9 +376,7 @@ class Round:
         dice = self.dice
         victim = dice.choice(self._controllers)
         time.sleep(dice.random() * dice.choice((0.005, 0.02, 0.1)))
-        if victim.is_alive():
-            victim.kill()
-            self.report.kills += 1
+        self._end(victim)
         self._down[victim.name] = index + dice.choice((1, 1, 5, 20))
 
     def _start_those_due(self, index: int) -> None:
@@ -385,13 +384,22 @@ class Round:
             if self._down.get(controller.name, index + 1) > index:
                 continue
             del self._down[controller.name]
-            controller.start()
+            self._begin(controller)
             if self.dice.random() < 0.3:
                 # It dies once more while it takes over what it finds.
                 time.sleep(0.3 + self.dice.random() * 0.7)
-                controller.kill()
-                self.report.kills += 1
-                controller.start()
+                self._end(controller)
+                self._begin(controller)
+
+    def _begin(self, controller: Process) -> None:
+        controller.start()
+        self._notes.append((time.monotonic(), f"{controller.name} started"))
+
+    def _end(self, controller: Process) -> None:
+        if controller.is_alive():
+            controller.kill()
+            self.report.kills += 1
+            self._notes.append((time.monotonic(), f"{controller.name} killed"))
 
     def _catch_up(self, recorder: Recorder, timeout_s: float = 2.0) -> None:
         """Let the controller finish what it has, sometimes."""

@@ -94,6 +94,7 @@ def test_a_pool_may_be_pinned_to_namespaces(scene: Scene) -> None:
     assert scene.addresses(outsider) == []
 
 
+@pytest.mark.rule("api-2.service-selectors")
 def test_a_pool_may_be_pinned_to_service_labels(scene: Scene) -> None:
     """Only services with the label get its addresses."""
     selector = {"matchLabels": {"tier": scene.name}}
@@ -167,6 +168,7 @@ def test_a_restart_swaps_no_address(scene: Scene) -> None:
     assert {key: scene.addresses(key) for key in kept} == {key: before[key] for key in kept}
 
 
+@pytest.mark.rule("api-8.1.writer")
 def test_a_pool_counts_its_addresses(scene: Scene) -> None:
     """IPAddressPool.status says how many are given and free, by family."""
     pool = scene.pool(f"{scene.ip4()}-{scene.ip4(3)}", f"{scene.ip6()}-{scene.ip6(1)}")
@@ -179,6 +181,7 @@ def test_a_pool_counts_its_addresses(scene: Scene) -> None:
     scene.until(lambda: scene.pool_status(pool) == freed)
 
 
+@pytest.mark.rule("api-8.4.controller-object", "api-8.4.speaker-object", "api-8.4.start")
 def test_the_configuration_state_is_valid(scene: Scene) -> None:
     """A configuration that was accepted is called Valid, by the controller and each speaker."""
     scene.pool()
@@ -254,6 +257,7 @@ def test_a_service_of_another_class_is_left_alone(scene: Scene) -> None:
     assert scene.events(other) == []
 
 
+@pytest.mark.rule("api-10.secret-memberlist")
 def test_the_membership_secret_is_made_when_missing(scene: Scene) -> None:
     """A start creates it with 128 random bits and leaves it alone when it is there."""
     lab = scene.lab
@@ -283,7 +287,7 @@ def _found(scene: Scene, path: str) -> Any:
         ("--help", 0, "--lb-class"),
         ("--no-such-flag", 2, "no-such-flag"),
         ("--port=http", 2, "port"),
-        ("--log-level=loud", 2, "log-level"),
+        ("--log-level=loud", 1, "failed to initialize logging: "),
     ],
 )
 def test_flags_end_with_the_originals_codes(program: str, word: str, code: int, told: str) -> None:

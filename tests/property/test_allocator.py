@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -199,6 +201,7 @@ test_book_agrees_with_the_model = BookBesideModel.TestCase
 
 
 @given(st.lists(CLAIMS, max_size=12))
+@pytest.mark.rule("allocator-8.4.open")
 def test_equal_claims_in_equal_order_give_equal_books(claims: list[Claim]) -> None:
     """Nothing but the inputs decides: no hash order, no chance."""
     books = [Book(), Book()]

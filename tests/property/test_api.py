@@ -211,6 +211,7 @@ V1BETA1_SPECS = st.fixed_dictionaries(
 
 
 @given(spec=V1BETA1_SPECS)
+@pytest.mark.rule("api-3.3.case-lossless")
 def test_every_v1beta1_peer_survives_v1beta2(spec: dict[str, Any]) -> None:
     """There and back is where one was."""
     head = {"kind": "BGPPeer", "metadata": {"name": "a"}}

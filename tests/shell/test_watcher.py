@@ -6,6 +6,8 @@ import asyncio
 import json
 from typing import Any
 
+import pytest
+
 from mercurylb.kube.report import Silence
 from mercurylb.kube.store import Store, Wakeup
 from mercurylb.kube.watch import Selection
@@ -185,6 +187,7 @@ async def test_bookmarks_move_the_version(kit: Any, background: Any, until: Any)
     assert kit.api.requests[-1].query["allowWatchBookmarks"] == "true"
 
 
+@pytest.mark.rule("api-1.namespace")
 async def test_selection_reaches_the_server(kit: Any, background: Any, until: Any) -> None:
     """Namespace and selectors restrict both list and watch."""
     await kit.api.put("a", namespace="one")

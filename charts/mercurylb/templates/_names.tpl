@@ -44,3 +44,8 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- define "mercurylb.hasMemberlist" -}}
 {{- if and .Values.speaker.enabled .Values.speaker.memberlist.enabled -}}yes{{- end -}}
 {{- end -}}
+
+{{/* "yes" when the controller answers the API server's webhooks. */}}
+{{- define "mercurylb.hasWebhooks" -}}
+{{- if and .Values.controller.enabled (ne (toString .Values.controller.webhookMode) "disabled") -}}yes{{- end -}}
+{{- end -}}

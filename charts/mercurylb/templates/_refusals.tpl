@@ -14,9 +14,6 @@ start: whoever set it believes that it works.
 {{- if $v.speaker.frr.enabled -}}
 {{- $problems = append $problems "speaker.frr.enabled: BGP is left to the speaker itself (the native backend), there is no FRR container beside it; set it to false" -}}
 {{- end -}}
-{{- if ne (toString $v.controller.webhookMode) "disabled" -}}
-{{- $problems = append $problems "controller.webhookMode: the controller serves no webhooks yet, and configuration is checked when it is read; set it to disabled" -}}
-{{- end -}}
 {{- range $monitor := list "podMonitor" "serviceMonitor" "prometheusRule" -}}
 {{- if (index $v.prometheus $monitor).enabled -}}
 {{- $problems = append $problems (printf "prometheus.%s.enabled: not supported yet; set it to false, and use prometheus.scrapeAnnotations or an object of your own" $monitor) -}}

@@ -26,9 +26,10 @@ from mercurylb.values.prefix import is_buggy
 from mercurylb.values.prefix_index import PrefixIndex
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Hashable, Iterable, Mapping, Sequence
 
     from mercurylb.allocator.claim import Port
+    from mercurylb.allocator.verdict import PoolVerdict
     from mercurylb.config.model import Pool
     from mercurylb.values.address import Address
 
@@ -68,6 +69,8 @@ class Book:
         self._changed: set[str] = set()
         self._port_sets: dict[frozenset[Port], frozenset[Port]] = {}
         self._near_names: dict[str, str] = {}
+        self.refusals: dict[Hashable, tuple[Refusal, tuple[PoolVerdict, ...]]] = {}
+        """What kinds of claims were told; forgotten when anything changes."""
         self.pinned_usages: tuple[PoolUsage, ...] = ()
         """Automatic pools pinned to somebody, by priority, then name."""
         self.open_usages: tuple[PoolUsage, ...] = ()
@@ -125,6 +128,7 @@ class Book:
         )
         self._order_pools()
         self._near_names.clear()
+        self.refusals.clear()
         self.is_loaded = True
         return self._rehome(
             usage for name, usage in before.items() if self._usages.get(name) is not usage
@@ -233,6 +237,7 @@ class Book:
     def _note_change(self, usage: PoolUsage) -> None:
         self._changed.add(usage.pool.name)
         usage.remembered.clear()
+        self.refusals.clear()
 
     def _locate(self, addresses: Sequence[Address]) -> list[Place] | Refusal:
         """Find, in the one pool that may give out all the addresses, the place of each."""

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-from itertools import takewhile
-from operator import is_not
 from typing import TYPE_CHECKING, Final
 
 from mercurylb.allocator.claim import (
@@ -32,7 +29,7 @@ VERDICTS_SHOWN_MAX: Final = 6
 """Pools named in a message; the API bounds messages of events to 1024 characters."""
 
 _REMEMBERED_MAX: Final = 256
-"""Verdicts per pool that are kept while nothing about the pool changes."""
+"""Verdicts per pool, and refusals, that are kept while nothing changes."""
 
 _TELLING: Final = (
     PoolReason.EXHAUSTED,
@@ -73,25 +70,30 @@ def allocate_from(book: Book, claim: Claim, pool_name: str) -> Allocation | Refu
 def allocate_automatically(
     book: Book, claim: Claim
 ) -> tuple[Allocation | Refusal, tuple[PoolVerdict, ...]]:
-    """Give a service addresses from the best pool, and say of the pools why or why not.
+    """Give a service addresses from the best pool; with failure say of every pool why not.
 
     First the pools pinned to the service, by priority; if none of them can, the pools pinned to
-    nobody. With success there are verdicts on the pools tried before, with failure on all.
+    nobody. With success there is the verdict on the pool chosen; `explain_pools` has the others.
     """
-    tried: list[PoolUsage] = []
+    kind = _kind_of(claim)
+    known = book.refusals.get(kind)
+    if known is not None:
+        return known
     admitted = [
         usage for usage in book.pinned_usages if usage.pool.admits(claim.namespace, claim.labels)
     ]
     for group in (admitted, book.open_usages):
-        picked = _pick(group, claim)
+        picked = _pick(_not_full(group, claim), claim)
         if picked is not None:
             usage, addresses = picked
-            result = book.assign(claim, addresses)
-            tried += takewhile(partial(is_not, usage), group)
-            return result, (usage.chosen, *(_verdict(each, claim) for each in tried))
-        tried += group
+            return book.assign(claim, addresses), (usage.chosen,)
     verdicts = tuple(_verdict(usage, claim) for usage in book.usages.values())
-    return _refuse_all(verdicts), verdicts
+    refused = _refuse_all(verdicts), verdicts
+    if kind is not None:
+        if len(book.refusals) >= _REMEMBERED_MAX:
+            book.refusals.clear()
+        book.refusals[kind] = refused
+    return refused
 
 
 def add_missing_family(book: Book, claim: Claim) -> Allocation | Refusal:
@@ -121,6 +123,13 @@ def explain_pools(book: Book, claim: Claim, allocation: Allocation) -> tuple[Poo
     )
 
 
+def _kind_of(claim: Claim) -> Hashable:
+    """Give what services have in common that are all refused if one is; None if that is unknown."""
+    if claim.share_key[0]:
+        return None
+    return (claim.namespace, claim.family, claim.stacking, frozenset(claim.labels.items()))
+
+
 # --- addresses -----------------------------------------------------------------------------------
 
 
@@ -145,6 +154,19 @@ def _select(candidates: Candidates, claim: Claim) -> tuple[Address, ...] | None:
         if claim.stacking is Stacking.REQUIRE_DUAL and len(candidates) < 2:  # noqa: PLR2004 (two families)
             return None
     return tuple(candidates.values()) or None
+
+
+def _not_full(group: Sequence[PoolUsage], claim: Claim) -> Sequence[PoolUsage]:
+    """Give the pools of a group worth a look; one that is full may have addresses to share."""
+    if claim.share_key[0]:
+        return group
+    families = claim.family.families
+    one, other = families[0], families[-1]
+    return [
+        usage
+        for usage in group
+        if not (usage.families[one].is_full and usage.families[other].is_full)
+    ]
 
 
 def _pick(group: Iterable[PoolUsage], claim: Claim) -> tuple[PoolUsage, tuple[Address, ...]] | None:

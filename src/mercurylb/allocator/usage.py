@@ -71,6 +71,7 @@ class FamilyUsage:
         "_returned_heap",
         "capacity",
         "family",
+        "is_full",
         "prefixes",
         "uses",
     )
@@ -84,6 +85,8 @@ class FamilyUsage:
         self.capacity = capacity_of((each for _, each in prefixes), avoid_buggy=avoid_buggy)
         self.uses: dict[int, str | SharedUse] = {}
         """By number: the holder if it shares with nobody, else everybody on the address."""
+        self.is_full = not prefixes
+        """Nothing is free: it was looked for in vain, and nothing came back since."""
         self._avoid_buggy = avoid_buggy
         self._bits = BITS[family]
         self._block = 0
@@ -132,6 +135,7 @@ class FamilyUsage:
         else:
             assert use == service, f"{service} leaves what {use} has"
         del self.uses[number]
+        self.is_full = False
         if position < self._cursor_position() and position not in self._returned:
             self._returned.add(position)
             heappush(self._returned_heap, position)
@@ -200,6 +204,7 @@ class FamilyUsage:
             self._block += 1
             if self._block < len(self.prefixes):
                 self._cursor = self.prefixes[self._block][1].first
+        self.is_full = True
         return None
 
     def _advance(self, last: int) -> None:

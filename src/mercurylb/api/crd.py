@@ -2,7 +2,7 @@
 
 A field's name and type are those of the struct, the rest is its `Schema`. Every field must have
 one, so that nothing is left unexplained in `kubectl explain`; only metadata has none, because the
-API server knows it. No program imports this: it is for `scripts/crds.py` and the tests.
+API server knows it. Daemons do not import this: it is for `scripts/crds.py` and for commands.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The nine kinds of `metallb.io` by name: what their definitions say beside the fields.
 
-The fields are in the structs; `crd` puts both together. No program imports this: it is for
-`scripts/crds.py` and the tests.
+The fields are in the structs; `crd` puts both together. Daemons do not import this: it is for
+`scripts/crds.py` and for commands.
 """
 
 from __future__ import annotations

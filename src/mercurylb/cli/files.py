@@ -64,11 +64,11 @@ def _unpacked(file: IO[bytes], name: str) -> bytes:
 
         with gzip.GzipFile(fileobj=io.BytesIO(content)) as unpacked:
             return _bounded(unpacked, name)
-    except (gzip.BadGzipFile, zlib.error) as error:
+    except (gzip.BadGzipFile, zlib.error, EOFError) as error:
         raise UnreadableDocument(name, 0, f"not gzip: {error}") from None
 
 
-def _bounded(file: IO[bytes], name: str) -> bytes:
+def _bounded(file: IO[bytes] | gzip.GzipFile, name: str) -> bytes:
     content = file.read(JSON_BYTES_MAX + 1)
     if len(content) > JSON_BYTES_MAX:
         raise UnreadableDocument(name, 0, f"larger than {JSON_BYTES_MAX >> 20} MiB")
@@ -78,3 +78,16 @@ def _bounded(file: IO[bytes], name: str) -> bytes:
 def read_documents(name: str) -> list[Document]:
     """Read all documents of a file; raises `UnreadableDocument`."""
     return parse_documents(read_file(name), source="<stdin>" if name == STDIN else name)
+
+
+def write_file(name: str, content: bytes) -> None:
+    """Write a file, packed by gzip if its name says so; raises `UnreadableDocument`."""
+    packed = gzip.compress(content, mtime=0) if name.endswith(".gz") else content
+    try:
+        if name == STDIN:
+            sys.stdout.buffer.write(packed)
+            sys.stdout.buffer.flush()
+        else:
+            Path(name).write_bytes(packed)
+    except OSError as error:
+        raise UnreadableDocument(name, 0, f"cannot be written: {error}") from None

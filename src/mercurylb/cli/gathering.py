@@ -78,7 +78,9 @@ def gather(
 def component_of(raw: Json) -> str:
     """Tell whether an object is a controller's or a speaker's; empty if neither."""
     metadata = raw.get("metadata")
-    labels = metadata.get("labels") if isinstance(metadata, dict) else None
+    if not isinstance(metadata, dict):
+        return ""
+    labels = metadata.get("labels")
     if not isinstance(labels, dict) or raw.get("kind") not in ("Pod", "Deployment", "DaemonSet"):
         return ""
     names = (labels.get("app.kubernetes.io/name"), labels.get("app"))

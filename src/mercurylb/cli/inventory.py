@@ -6,7 +6,6 @@ An object that does not fit its kind is a problem with its field path, never an 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,7 +17,7 @@ from mercurylb.errors import ParseError
 from mercurylb.kube import kinds
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from mercurylb.cli.documents import Document
     from mercurylb.kube.resource import Resource

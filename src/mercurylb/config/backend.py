@@ -209,7 +209,8 @@ def _is_broken(code: Code, peer: CompiledPeer, rival: CompiledPeer) -> bool:
     if code is Code.BACKEND_ROUTER_ID:
         return peer.spec.router_id != rival.spec.router_id
     if code is Code.BACKEND_MY_ASN:
-        return peer.spec.my_asn != rival.spec.my_asn
+        numbers = {peer.spec.my_asn, rival.spec.my_asn}
+        return len(numbers) > 1 and 0 not in numbers  # A missing one is told as such.
     return bool(peer.spec.peer_address or peer.spec.interface)
 
 

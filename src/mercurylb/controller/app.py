@@ -1,4 +1,10 @@
-"""The composition root of the controller: its parts, started together and stopped together."""
+"""The composition root of the controller: its parts, started together and stopped together.
+
+Every replica serves webhooks and keeps its caches warm; the one that holds the lease acts. The
+order of a start is: who we are, the lease, the caches, the first pass. The lease comes before the
+caches, so that a controller that is alone lists once; one that is promoted later lists anew before
+it decides, since its copy may be older than its predecessor's last write.
+"""
 
 from __future__ import annotations
 
@@ -8,40 +14,36 @@ import random
 from typing import TYPE_CHECKING
 
 from mercurylb import __version__
-from mercurylb.api.configuration_state import CONTROLLER_NAME, POOL_CONDITION
 from mercurylb.api.meta import OwnerReference
-from mercurylb.config.resources import NATIVE
+from mercurylb.config.resources import FRR, NATIVE
+from mercurylb.controller.desk import Desk
 from mercurylb.controller.memberlist_secret import ensure_secret
 from mercurylb.controller.metrics import ControllerMetrics
-from mercurylb.controller.precedence import AfterWrites
-from mercurylb.controller.reconciler import Outlets, Reconciler, Stores
+from mercurylb.controller.patience import through_outages
 from mercurylb.kube.access import AccessReviewer
+from mercurylb.kube.backoff import CONTROLLER_CAP_S
 from mercurylb.kube.client import KubeClient
-from mercurylb.kube.configuration_report import ConfigurationReporter
 from mercurylb.kube.credentials import load_credentials
-from mercurylb.kube.events import EventRecorder
+from mercurylb.kube.elector import Elector, SoleActor
 from mercurylb.kube.informers import Informers
-from mercurylb.kube.kinds import (
-    COMMUNITIES,
-    CONFIGURATION_STATES,
-    IP_ADDRESS_POOLS,
-    NAMESPACES,
-    PODS,
-    SERVICES,
-)
-from mercurylb.kube.watch import Selection
-from mercurylb.kube.writer import Writer
+from mercurylb.kube.kinds import PODS
+from mercurylb.kube.lease import ElectionConfig
 from mercurylb.telemetry import logs as log
-from mercurylb.telemetry.daemon import run_until_stopped, start_servers, stop_on_signal
+from mercurylb.telemetry.daemon import Stopped, run_until_stopped, start_servers, wait_for_signal
 from mercurylb.telemetry.flags import FlagError
 from mercurylb.telemetry.metrics import Registry, add_process_metrics
+from mercurylb.telemetry.tls import parse_tls_options
+from mercurylb.webhook.service import WebhookService
 
 if TYPE_CHECKING:
-    from mercurylb.api.configuration_state import ConfigurationState
     from mercurylb.controller.settings import ControllerSettings
-    from mercurylb.kube.store import Store
+    from mercurylb.kube.store import Wakeup
 
-COMPONENT = "metallb-controller"
+LEASE = "mercurylb-controller"
+WEBHOOK_LEASE = "mercurylb-webhook"
+"""Of those who only serve webhooks: they must not take the lease of those who allocate."""
+IN_FLIGHT_PATIENCE_S = 0.5
+"""How long requests that are under way may take when the program is told to stop."""
 
 
 def run(settings: ControllerSettings) -> int:
@@ -52,100 +54,135 @@ def run(settings: ControllerSettings) -> int:
 
 
 async def _run(settings: ControllerSettings) -> None:
+    parse_tls_options(
+        min_version=settings.tls_min_version,
+        cipher_suites=settings.tls_cipher_suites,
+        curve_preferences=settings.tls_curve_preferences,
+    )
     credentials = await load_credentials(os.environ)
     namespace = settings.namespace or credentials.namespace()
     if not namespace:
         raise FlagError(
             "the namespace of the configuration is not known: give --namespace or METALLB_NAMESPACE"
         )
+    backend = os.environ.get("METALLB_BGP_TYPE") or NATIVE
+    if backend == FRR:
+        log.warning("controller.backend_deprecated", backend=backend)
+    if not settings.pod_name:
+        raise FlagError("the own pod is not known: give --pod-name or METALLB_POD_NAME")
     async with KubeClient(credentials, user_agent=f"mercurylb-controller/{__version__}") as client:
-        owner = await _own_pod(client, namespace=namespace, name=settings.pod_name)
-        if settings.ml_secret_name:
-            await ensure_secret(
-                client,
-                namespace=namespace,
-                name=settings.ml_secret_name,
-                deployment=settings.deployment,
+        app = _App(settings, client, namespace=namespace, backend=backend)
+        await app.run()
+
+
+class _App:
+    """One run of the program."""
+
+    def __init__(
+        self, settings: ControllerSettings, client: KubeClient, *, namespace: str, backend: str
+    ) -> None:
+        self._settings = settings
+        self._client = client
+        self._namespace = namespace
+        self._backend = backend
+        self._dice = random.SystemRandom()
+
+    async def run(self) -> None:
+        """Find out who we are, then run everything until told to stop."""
+        told = asyncio.create_task(wait_for_signal())
+        start = asyncio.create_task(self._prepare())
+        await asyncio.wait((told, start), return_when=asyncio.FIRST_COMPLETED)
+        if told.done():
+            start.cancel()
+            raise Stopped
+        owner = start.result()
+        informers = self._informers()
+        elector = self._elector(owner, informers.wakeup)
+        actor = elector or SoleActor(self._client)
+        registry = Registry()
+        add_process_metrics(registry)
+        desk = Desk(
+            informers,
+            actor,
+            allocates=self._settings.allocates,
+            namespace=self._namespace,
+            owner=owner,
+            lb_class=self._settings.lb_class,
+            backend=self._backend,
+            metrics=ControllerMetrics(registry),
+            dice=self._dice,
+        )
+        ready = {"caches": lambda: "" if informers.has_synced else "not filled yet"}
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._stop(told, desk, elector))
+            if self._settings.serves_webhooks:
+                webhooks = self._webhooks(registry)
+                ready["webhooks"] = webhooks.check
+                group.create_task(webhooks.run())
+            start_servers(
+                group,
+                self._settings,
+                registry,
+                authorize=AccessReviewer(self._client, log=log).status_of,
+                ready=ready,
             )
-        await _serve(settings, client, namespace=namespace, owner=owner)
+            if elector is not None:
+                group.create_task(elector.run())
+                await elector.settled.wait()
+            desk.start(group)
 
-
-async def _own_pod(client: KubeClient, *, namespace: str, name: str) -> OwnerReference | None:
-    if not name:
-        log.warning(
-            "controller.pod_unknown",
-            msg="objects of ours will outlive this program: give --pod-name or METALLB_POD_NAME",
+    async def _prepare(self) -> OwnerReference:
+        """Do what has to be done before anything else; an API server that is away is waited for."""
+        settings, namespace = self._settings, self._namespace
+        pod = await through_outages(
+            lambda: self._client.get(PODS, settings.pod_name, namespace=namespace), self._dice
         )
-        return None
-    pod = await client.get(PODS, name, namespace=namespace)
-    return OwnerReference(api_version="v1", kind="Pod", name=name, uid=pod.metadata.uid)
-
-
-async def _serve(
-    settings: ControllerSettings,
-    client: KubeClient,
-    *,
-    namespace: str,
-    owner: OwnerReference | None,
-) -> None:
-    dice = random.SystemRandom()
-    registry = Registry()
-    add_process_metrics(registry)
-    informers = Informers(client, random=dice, log=log)
-    here = Selection(namespace=namespace)
-    stores = Stores(
-        services=informers.add(SERVICES),
-        namespaces=informers.add(NAMESPACES),
-        pools=informers.add(IP_ADDRESS_POOLS, here),
-        communities=informers.add(COMMUNITIES, here),
-    )
-    states = informers.add(
-        CONFIGURATION_STATES,
-        Selection(namespace=namespace, fields=f"metadata.name={CONTROLLER_NAME}"),
-    )
-    writer = Writer(client, random=dice, log=log)
-    recorder = EventRecorder(AfterWrites(client, writer), component=COMPONENT, random=dice, log=log)
-    reporter = ConfigurationReporter(
-        writer,
-        namespace=namespace,
-        name=CONTROLLER_NAME,
-        component="controller",
-        condition_type=POOL_CONDITION,
-        field_manager="poolReconciler",
-        owner=owner,
-    )
-    reconciler = Reconciler(
-        stores,
-        Outlets(writer, recorder, reporter, ControllerMetrics(registry)),
-        lb_class=settings.lb_class,
-        backend=os.environ.get("METALLB_BGP_TYPE", NATIVE),
-    )
-    async with asyncio.TaskGroup() as group:
-        group.create_task(stop_on_signal())
-        start_servers(
-            group,
-            settings,
-            registry,
-            authorize=AccessReviewer(client, log=log).status_of,
-            ready={"caches": lambda: "" if informers.has_synced else "not filled yet"},
+        if settings.ml_secret_name:
+            await through_outages(
+                lambda: ensure_secret(
+                    self._client,
+                    namespace=namespace,
+                    name=settings.ml_secret_name,
+                    deployment=settings.deployment,
+                ),
+                self._dice,
+            )
+        return OwnerReference(
+            api_version="v1", kind="Pod", name=settings.pod_name, uid=pod.metadata.uid
         )
-        informers.start(group)
-        group.create_task(writer.run())
-        group.create_task(recorder.run())
-        group.create_task(_reconcile(informers, reconciler, reporter, states))
 
+    def _informers(self) -> Informers:
+        return Informers(self._client, random=self._dice, log=log, retry_cap_s=CONTROLLER_CAP_S)
 
-async def _reconcile(
-    informers: Informers,
-    reconciler: Reconciler,
-    reporter: ConfigurationReporter,
-    states: Store[ConfigurationState],
-) -> None:
-    """Make a pass whenever the bell rings, from the moment on when every store is complete."""
-    await informers.wait_synced()
-    log.info("controller.caches_filled")
-    while True:
-        if any(states.get(key) is None for key in states.take_dirty()):
-            reporter.repeat()
-        reconciler.step()
-        await informers.wakeup.wait()
+    def _elector(self, owner: OwnerReference, bell: Wakeup) -> Elector | None:
+        if not self._settings.leader_elect:
+            return None
+        # A container that is started again is the same pod: it takes its own lease back at once.
+        config = ElectionConfig(identity=f"{owner.name}_{owner.uid}")
+        return Elector(
+            self._client,
+            config,
+            namespace=self._namespace,
+            name=LEASE if self._settings.allocates else WEBHOOK_LEASE,
+            bell=bell,
+            random=self._dice,
+            log=log,
+        )
+
+    def _webhooks(self, registry: Registry) -> WebhookService:
+        return WebhookService(
+            self._settings,
+            self._client,
+            namespace=self._namespace,
+            backend=self._backend,
+            registry=registry,
+            random=self._dice,
+        )
+
+    async def _stop(self, told: asyncio.Task[None], desk: Desk, elector: Elector | None) -> None:
+        """Once told to, send nothing new, let what is under way end, and give the lease back."""
+        await told
+        desk.close()
+        if elector is not None:
+            await elector.release(in_flight_patience_s=IN_FLIGHT_PATIENCE_S)
+        raise Stopped

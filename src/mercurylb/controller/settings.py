@@ -12,7 +12,10 @@ from mercurylb.telemetry.flags import Flag, one_of, parse_into
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-WEBHOOK_MODES: Final = ("enabled", "disabled", "onlywebhook")
+ENABLED: Final = "enabled"
+DISABLED: Final = "disabled"
+ONLY_WEBHOOK: Final = "onlywebhook"
+WEBHOOK_MODES: Final = (ENABLED, DISABLED, ONLY_WEBHOOK)
 
 FLAGS: Final = (
     *DAEMON_FLAGS,
@@ -25,9 +28,20 @@ FLAGS: Final = (
     Flag(
         "deployment", "", "name of the Deployment that owns that secret", env="METALLB_DEPLOYMENT"
     ),
-    Flag("webhook-mode", "enabled", "which webhooks are served", check=one_of(*WEBHOOK_MODES)),
+    Flag(
+        "leader-elect",
+        True,
+        "act only while holding the lease; false when nobody else can act",
+    ),
+    Flag(
+        "webhook-mode",
+        ENABLED,
+        f"whether webhooks are served: {', '.join(WEBHOOK_MODES)}",
+        check=one_of(*WEBHOOK_MODES),
+        exit_code=1,
+    ),
     Flag("webhook-secret", "metallb-webhook-cert", "secret of the webhooks' certificate"),
-    Flag("webhook-http2", False, "taken for compatibility, ignored"),
+    Flag("webhook-http2", False, "taken for compatibility; HTTP/2 stays off"),
     Flag("disable-cert-rotation", False, "leave the webhooks' certificate alone"),
     Flag(
         "cert-dir",
@@ -54,7 +68,23 @@ class ControllerSettings(msgspec.Struct, frozen=True):
     metrics_cert_dir: str
     ml_secret_name: str
     deployment: str
+    leader_elect: bool
     webhook_mode: str
+    webhook_secret: str
+    webhook_http2: bool
+    disable_cert_rotation: bool
+    cert_dir: str
+    cert_service_name: str
+
+    @property
+    def allocates(self) -> bool:
+        """Tell whether services and pools are looked after."""
+        return self.webhook_mode != ONLY_WEBHOOK
+
+    @property
+    def serves_webhooks(self) -> bool:
+        """Tell whether the API server may ask us."""
+        return self.webhook_mode != DISABLED
 
 
 def parse_settings(argv: Sequence[str], environ: Mapping[str, str]) -> ControllerSettings:

@@ -1,15 +1,21 @@
 """ConfigurationState: whether this process could accept the configuration (spec: api §8.4).
 
-The object is applied with its labels and owner first, then its status with the one condition that
-is ours. A report that says what the last one said is not written again: the original touches
-`lastTransitionTime` at every look, we keep it as the API convention has it, the time of the last
-change.
+Level triggered, like everything that writes here: what the object is to say follows from the last
+report, what it says from the last observation or answer, and only a difference is written. So an
+object that was deleted or changed by hand is put right, and one that is right costs nothing, not
+even at a start.
+
+Ours are the labels, an owner reference, one condition, and the summary of all conditions, whoever
+wrote them. `lastTransitionTime` is what the API convention says, the time of the last change of
+the condition's status; the original touches it at every look.
 """
 
 from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from mercurylb.api.configuration_state import (
     COMPONENT_LABEL,
@@ -18,6 +24,8 @@ from mercurylb.api.configuration_state import (
     NODE_LABEL,
     RECONCILED,
     Condition,
+    ConfigurationState,
+    ConfigurationStateStatus,
     summarize,
 )
 from mercurylb.kube.kinds import CONFIGURATION_STATES
@@ -56,40 +64,96 @@ class ConfigurationReporter:
         self._owner = owner
         self._clock = clock
         self._reported: str | None = None
+        self._observed: ConfigurationState | None = None
+        self._is_writing = False
 
     def report(self, error: str) -> None:
         """Say that the configuration was accepted (an empty text), or why it was not."""
-        if error == self._reported:
-            return
         self._reported = error
-        self._submit()
+        self._put_right()
+
+    def observe(self, state: ConfigurationState | None) -> None:
+        """Take what the object is, None if there is none, and put right what is ours."""
+        if state is None or not _is_older(state, self._observed):
+            self._observed = state
+        self._put_right()
 
     def repeat(self) -> None:
-        """Write the last report again: somebody deleted or changed the object."""
-        if self._reported is not None:
-            self._submit()
+        """Write everything again."""
+        self.observe(None)
 
-    def _submit(self) -> None:
-        status = self._status(self._reported or "")
-        self._writer.submit(
-            f"ConfigurationState {self._name}",
-            self._apply(self._metadata()),
-            lambda outcome: self._submit_status(outcome, status),
+    def _put_right(self) -> None:
+        if self._is_writing:
+            return  # The answer will have it looked at again.
+        parts = self._missing_metadata()
+        if parts is not None:
+            self._submit(parts)
+            return
+        parts = self._missing_status()
+        if parts is not None:
+            self._submit(parts, subresource="status")
+
+    def _missing_metadata(self) -> dict[str, object] | None:
+        if self._observed is not None:
+            metadata = self._observed.metadata
+            owners = {owner.uid for owner in metadata.owner_references or ()}
+            if self._labels.items() <= (metadata.labels or {}).items() and (
+                self._owner is None or self._owner.uid in owners
+            ):
+                return None
+        wanted: dict[str, object] = {
+            "name": self._name,
+            "namespace": self._namespace,
+            "labels": self._labels,
+        }
+        if self._owner is not None:
+            wanted["ownerReferences"] = [self._owner]
+        return {"metadata": wanted}
+
+    def _missing_status(self) -> dict[str, object] | None:
+        observed = self._observed.status if self._observed else None
+        observed = observed or ConfigurationStateStatus()
+        conditions = {condition.type: condition for condition in observed.conditions or ()}
+        before = conditions.get(self._condition_type)
+        own = self._condition(before)
+        if own is not None:
+            conditions[own.type] = own
+        result, summary = summarize(tuple(conditions.values()))
+        if own == before and (result, summary) == (observed.result, observed.error_summary):
+            return None
+        status: dict[str, object] = {"result": result, "errorSummary": summary}
+        if own is not None:
+            status["conditions"] = [own]
+        return {"status": status}
+
+    def _condition(self, before: Condition | None) -> Condition | None:
+        """Give our condition as it is to be; nothing reported yet leaves it as it is."""
+        if self._reported is None:
+            return before
+        error = self._reported
+        wanted = Condition(
+            type=self._condition_type,
+            status="False" if error else "True",
+            reason=CONFIGURATION_ERROR if error else RECONCILED,
+            message=f"configuration error: {error}"[:MESSAGE_MAX] if error else "",
+        )
+        if before is not None and before.status == wanted.status and before.last_transition_time:
+            since = before.last_transition_time
+        else:
+            since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self._clock()))
+        generation = before.observed_generation if before else msgspec.UNSET  # Somebody else's.
+        return msgspec.structs.replace(
+            wanted, last_transition_time=since, observed_generation=generation
         )
 
-    def _submit_status(self, outcome: Outcome, status: dict[str, object]) -> None:
-        if outcome.result is Result.DONE:
-            operation = self._apply({"status": status}, subresource="status")
-            self._writer.submit(f"ConfigurationState {self._name} status", operation)
-
-    def _apply(self, parts: dict[str, object], subresource: str | None = None) -> Operation:
+    def _submit(self, parts: dict[str, object], subresource: str | None = None) -> None:
         body = {
             "apiVersion": CONFIGURATION_STATES.api_version,
             "kind": CONFIGURATION_STATES.kind,
             "metadata": {"name": self._name, "namespace": self._namespace},
             **parts,
         }
-        return Operation(
+        operation = Operation(
             Verb.APPLY,
             CONFIGURATION_STATES,
             self._name,
@@ -98,25 +162,25 @@ class ConfigurationReporter:
             subresource,
             self._field_manager,
         )
+        self._is_writing = True
+        self._writer.submit(f"ConfigurationState {self._name}", operation, self._on_written)
 
-    def _metadata(self) -> dict[str, object]:
-        metadata: dict[str, object] = {
-            "name": self._name,
-            "namespace": self._namespace,
-            "labels": self._labels,
-        }
-        if self._owner is not None:
-            metadata["ownerReferences"] = [self._owner]
-        return {"metadata": metadata}
+    def _on_written(self, outcome: Outcome) -> None:
+        self._is_writing = False
+        if outcome.result is Result.DONE:
+            try:
+                written = CONFIGURATION_STATES.decoder.decode(outcome.body)
+            except (msgspec.MsgspecError, ValueError, RecursionError):
+                return  # The watch shows what came of it.
+            if outcome.operation.subresource is None or not _is_older(written, self._observed):
+                self.observe(written)
+        elif outcome.result is Result.VANISHED:
+            self.observe(None)
 
-    def _status(self, error: str) -> dict[str, object]:
-        message = f"configuration error: {error}"[:MESSAGE_MAX] if error else ""
-        condition = Condition(
-            type=self._condition_type,
-            status="False" if error else "True",
-            reason=CONFIGURATION_ERROR if error else RECONCILED,
-            message=message,
-            last_transition_time=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self._clock())),
-        )
-        result, summary = summarize((condition,))
-        return {"result": result, "errorSummary": summary, "conditions": [condition]}
+
+def _is_older(state: ConfigurationState, known: ConfigurationState | None) -> bool:
+    """Tell whether this is the past: a watch may lag behind the answers of our writes."""
+    if known is None or known.metadata.uid != state.metadata.uid:
+        return False
+    ours, theirs = known.metadata.resource_version, state.metadata.resource_version
+    return ours.isdecimal() and theirs.isdecimal() and int(theirs) < int(ours)

@@ -105,6 +105,9 @@ class Elector:
         self._turn = asyncio.Event()
         """Set, and replaced, whenever the lease was renewed or lost."""
         self._permits: set[asyncio.Timeout] = set()
+        self._quiet = asyncio.Event()
+        """Set while nothing is under way."""
+        self._quiet.set()
         self._was_denied = False
 
     async def run(self) -> None:
@@ -123,21 +126,28 @@ class Elector:
         try:
             async with asyncio.timeout_at(self._election.may_act_until) as permit:
                 self._permits.add(permit)
+                self._quiet.clear()
                 try:
                     return await self._client.perform(operation, patience_s=patience_s)
                 finally:
                     self._permits.discard(permit)
+                    if not self._permits:
+                        self._quiet.set()
         except TimeoutError:
             if self.term != term:
                 raise Fenced("the lease was lost before the answer came") from None
             raise Unreachable("the lease ran out before the answer came") from None
 
-    async def release(self) -> None:
+    async def release(self, *, in_flight_patience_s: float) -> None:
         """Give the lease back, so that another takes it at once; whatever goes wrong is no matter.
 
-        From here on nothing is sent any more.
+        Nothing new is sent from here on; what is under way may end first, within a bound.
         """
         was_leader = self._election.role is Role.LEADER
+        self.term = 0
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(in_flight_patience_s):
+                await self._quiet.wait()
         version = self._election.version
         self._election.on_released()
         self._end_term()
@@ -156,7 +166,7 @@ class Elector:
                     if lease.holder == self._config.identity:
                         body["metadata"] = {"resourceVersion": lease.metadata.resource_version}
                         await self._patch(body)
-            self.log.info("leader.released", lease=self._name)
+            self.log.info("kube.lease_released", lease=self._name)
 
     # --- the fence -----------------------------------------------------------------------------
 
@@ -233,7 +243,7 @@ class Elector:
     def _answered(self, request: Request, lease: Lease) -> list[Effect]:
         effects = self._election.on_answer(lease, time.monotonic())
         if isinstance(request, Announce):
-            self.log.info("leader.waiting", lease=self._name, holder=lease.holder)
+            self.log.info("kube.lease_awaited", lease=self._name, holder=lease.holder)
         if self._election.role is Role.LEADER:
             self._end_turn()
         return effects
@@ -245,7 +255,7 @@ class Elector:
             self.settled.set()
             if not self._was_denied:
                 self.log.error(
-                    "leader.denied",
+                    "kube.lease_denied",
                     msg="nothing is done without the lease: allow create, get, list, watch and"
                     " patch of leases, or give --leader-elect=false",
                     lease=self._name,
@@ -258,11 +268,13 @@ class Elector:
             if isinstance(effect, Promoted):
                 self._term_count += 1
                 self.term = self._term_count
-                self.log.info("leader.elected", lease=self._name, identity=self._config.identity)
+                self.log.info(
+                    "kube.lease_acquired", lease=self._name, identity=self._config.identity
+                )
                 self._end_turn()
                 self._bell.ring()
             elif isinstance(effect, Demoted):
-                self.log.warning("leader.lost", lease=self._name, reason=effect.reason)
+                self.log.warning("kube.lease_lost", lease=self._name, reason=effect.reason)
                 self._end_term()
 
     async def _send(self, request: Request) -> Lease:

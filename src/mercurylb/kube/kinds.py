@@ -8,12 +8,14 @@ from mercurylb.api.bfd_profile import BFDProfile
 from mercurylb.api.bgp_advertisement import BGPAdvertisement
 from mercurylb.api.bgp_peer import BGPPeer
 from mercurylb.api.community import Community
+from mercurylb.api.config_map import ConfigMap
 from mercurylb.api.configuration_state import ConfigurationState
 from mercurylb.api.endpoint_slice import EndpointSlice
 from mercurylb.api.ip_address_pool import IPAddressPool
 from mercurylb.api.l2_advertisement import L2Advertisement
 from mercurylb.api.namespace import Namespace
 from mercurylb.api.node import Node
+from mercurylb.api.password_secret import PasswordSecret
 from mercurylb.api.pod import Pod
 from mercurylb.api.secret import Secret
 from mercurylb.api.service import Service
@@ -28,6 +30,8 @@ NODES: Final = Resource("", "v1", "nodes", "Node", Node, namespaced=False)
 NAMESPACES: Final = Resource("", "v1", "namespaces", "Namespace", Namespace, namespaced=False)
 PODS: Final = Resource("", "v1", "pods", "Pod", Pod)
 SECRETS: Final = Resource("", "v1", "secrets", "Secret", Secret)
+PASSWORD_SECRETS: Final = Resource("", "v1", "secrets", "Secret", PasswordSecret)
+CONFIG_MAPS: Final = Resource("", "v1", "configmaps", "ConfigMap", ConfigMap)
 ENDPOINT_SLICES: Final = Resource(
     "discovery.k8s.io", "v1", "endpointslices", "EndpointSlice", EndpointSlice
 )

@@ -6,12 +6,15 @@ and for other programs, and never compared: clocks of two nodes need not agree.
 
 The rules are those of client-go's leader election, so that either kind can hold or follow a lease:
 
-* A lease with no holder, or with ourselves as the holder, is ours to take.
+* A lease that is given back (no holder, a duration of 1 s), that does not exist or names ourselves
+  when we first look, is ours to take.
 * Another holder's lease may be taken when its record did not change for `leaseDurationSeconds`,
   counted from when *we* saw it change.
 * Whoever holds may act for `renew_deadline_s` after he *sent* the last renewal that was accepted,
   which is shorter than what the others wait. So two never may act at the same time, as long as
   their clocks run at about the same speed.
+* A lease that somebody deleted, emptied or rewrote by hand is no different from one that another
+  holds: its holder may not know yet. Only the holder itself need not wait.
 * Every write names the version it is based on; of two candidates one is refused.
 * Giving the lease back clears the holder, so that another takes it at once.
 
@@ -40,6 +43,8 @@ if TYPE_CHECKING:
     from random import Random
 
 STAND_BY_ANNOTATION: Final = "mercurylb.io/stand-by"
+RELEASED_DURATION_S: Final = 1
+"""What client-go and we write when the lease is given back."""
 DURATION_MAX_S: Final = 60.0
 """A holder that claims more is not believed: a mistyped number must not stop a cluster."""
 
@@ -170,6 +175,11 @@ class Election:
         self._retry_at = now
         self._failure_count = 0
         self._is_over = False
+        self._has_looked = False
+        self._is_free = False
+        """Whether the lease, as it is now, may be taken without waiting."""
+        self._may_have_acquired = False
+        """Whether an answer was lost that may have made us the holder."""
 
     @property
     def holder(self) -> str:
@@ -217,9 +227,10 @@ class Election:
     def _plan_to_lead(self) -> tuple[Request, float]:
         lease = self._lease
         if lease is None:
-            return Create(), -_NEVER
+            waits_until = self._seen_at + self._config.duration_s
+            return Create(), -_NEVER if self._is_free else waits_until
         acquire = Acquire(self.version, (lease.spec.lease_transitions or 0) + 1)
-        if lease.holder in {"", self._config.identity}:
+        if self._is_free:
             return acquire, -_NEVER
         announce_at = self._announced_at + self._config.announce_interval_s
         expires_at = max(self._seen_at, self._announced_first_at) + self._duration_s(lease)
@@ -248,14 +259,26 @@ class Election:
             return []
         before, self._lease = self._lease, lease
         self._must_read = False
-        if _record(before) != _record(lease):
+        if _record(before) != _record(lease) or not self._has_looked:
             self._seen_at = now
+            self._is_free = self._may_be_taken(lease, now)
+        self._has_looked = True
         if lease is not None and (before is None or before.term != lease.term):
             # A new term: its holder has not heard of us.
             self._announced_at, self._announced_first_at = -_NEVER, _NEVER
         if self.role is Role.LEADER:
             return self._look_after(before, lease, now)
         return []
+
+    def _may_be_taken(self, lease: Lease | None, now: float) -> bool:
+        """Tell whether nobody else can believe that he holds a lease that looks so now."""
+        if lease is not None and lease.holder:
+            is_known_to_be_ours = not self._has_looked or self._may_have_acquired
+            return lease.holder == self._config.identity and is_known_to_be_ours
+        # After our own right to act ended somebody else may have acquired it, before it was emptied.
+        was_ours = self.role is Role.LEADER and now < self.may_act_until
+        is_released = lease is not None and lease.spec.lease_duration_seconds == RELEASED_DURATION_S
+        return is_released or was_ours or not self._has_looked
 
     def on_answer(self, lease: Lease, now: float) -> list[Effect]:
         """Take that the request was accepted, and what the lease is since then."""
@@ -274,6 +297,7 @@ class Election:
             self._note_renewed()
         elif isinstance(request, (Create, Acquire)) and is_ours:
             self.role = Role.LEADER
+            self._may_have_acquired = False
             self._stand_by_seen_at = -_NEVER
             self._wanted_at = now
             self._note_renewed()
@@ -294,8 +318,9 @@ class Election:
 
     def on_failure(self, now: float, *, is_denied: bool = False) -> None:
         """Take that nothing came of the request; whether it was carried out is not known."""
-        if not isinstance(self._end_request(), Read):
-            self._must_read = True
+        request = self._end_request()
+        self._must_read = True
+        self._may_have_acquired |= isinstance(request, (Create, Acquire))
         self._failure_count = min(self._failure_count + 1, 16)
         config = self._config
         ceiling_s = min(config.retry_max_s, 0.05 * 2.0**self._failure_count)

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from mercurylb.errors import ApiError, Conflict, Denied, Fenced, KubeError, NotFound, Unreachable
-from mercurylb.kube.backoff import CAP_S, DENIED_CAP_S, Backoff
+from mercurylb.kube.backoff import CAP_S, Backoff
 from mercurylb.kube.operation import Operation
 from mercurylb.kube.report import SILENCE, Log
 
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
 IN_FLIGHT_MAX = 32
 """More does not make the API server faster; 32 is where a bare client levels off on two cores."""
+
+DENIED_CAP_S = 60.0
+"""There may be as many writes as services, and a missing right is missing for all of them."""
 
 
 class Result(enum.Enum):
@@ -91,6 +94,7 @@ class _Task:
     on_outcome: Callable[[Outcome], None] | None
     attempt_count: int = 0
     backoff: Backoff | None = None
+    was_denied: bool = False
 
 
 class Writer:
@@ -228,8 +232,11 @@ class Writer:
     def _delay(self, task: _Task, error: KubeError) -> None:
         self.counts.retries += 1
         backoff = task.backoff or Backoff(self._random)
-        cap_s = DENIED_CAP_S if isinstance(error, Denied) else CAP_S
-        delay_s = backoff.next_delay_s(cap_s=cap_s)
+        if isinstance(error, Denied) and not task.was_denied:
+            # However long the server was away before, this series begins with short waits.
+            backoff.reset()
+        task.was_denied = isinstance(error, Denied)
+        delay_s = backoff.next_delay_s(cap_s=DENIED_CAP_S if task.was_denied else CAP_S)
         if isinstance(error, ApiError) and error.retry_after_s is not None:
             delay_s += error.retry_after_s
         self.log.debug("kube.write_retried", key=task.key, reason=str(error), delay_s=delay_s)

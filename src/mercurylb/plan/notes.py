@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from mercurylb.api.service import Service
-    from mercurylb.plan.snapshot import Snapshot
+    from mercurylb.plan.snapshot import HasMetadata, Snapshot
 
 
 def take_notes(snapshot: Snapshot, service: Service, cause: Cause) -> tuple[str, ...]:
@@ -53,7 +53,7 @@ def _states(snapshot: Snapshot) -> Iterator[str]:
 
 def _misplaced(snapshot: Snapshot) -> Iterator[str]:
     home = snapshot.settings.namespace
-    kinds = {
+    kinds: dict[str, tuple[HasMetadata, ...]] = {
         "IPAddressPool": snapshot.pools,
         "L2Advertisement": snapshot.l2_advertisements,
         "BGPAdvertisement": snapshot.bgp_advertisements,

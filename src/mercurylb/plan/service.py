@@ -99,12 +99,36 @@ def plan_all(
     """Decide about all services, in the order in which they are entitled to their addresses.
 
     Those with more addresses in their status come first, so that a restart adopts what is before
-    it gives away what is free; then the older, then by name. `now` is as for `plan_service`.
+    it gives away what is free; then the older, then by name. Before anybody gets anything new, all
+    who may keep what they have are noted in the book: who has to move must not be given what a
+    later one has. `now` is as for `plan_service`.
     """
-    return [
-        plan_service(service, book=book, now=now, explain=explain)
-        for service in sorted(services, key=_entitlement)
-    ]
+    ordered = sorted(services, key=_entitlement)
+    if book.is_loaded:
+        for service in ordered:
+            if service.ingress and book.holding(service.metadata.key) is None:
+                _adopt(service, book)
+    return [plan_service(service, book=book, now=now, explain=explain) for service in ordered]
+
+
+def _adopt(service: Service, book: Book) -> None:
+    """Note what a service has by its status, if it is going to keep it."""
+    spec = service.wish
+    if spec.type != LOAD_BALANCER:
+        return
+    try:
+        current = tuple(parse_address(text) for text in read_ingress(service))
+        current_family = read_family(read_ingress(service))
+        claim = read_claim(service, read_family(cluster_ips(spec)))
+    except ParseError:
+        return
+    requested = read_requested(service)
+    is_other = isinstance(requested, tuple) and requested and set(requested) != set(current)
+    if is_other or not _suits(current_family, claim):
+        return
+    result = book.assign(claim, current)
+    if isinstance(result, Allocation) and read_requested_pool(service) not in ("", result.pool):
+        book.release(claim.service)
 
 
 def _entitlement(service: Service) -> tuple[int, str, str, str]:

@@ -34,12 +34,15 @@ if TYPE_CHECKING:
     from mercurylb.api.meta import ObjectMeta
 
 
-class _HasMetadata(Protocol):
+class HasMetadata(Protocol):
+    """Any object."""
+
     @property
-    def metadata(self) -> ObjectMeta: ...
+    def metadata(self) -> ObjectMeta:
+        """Give its metadata."""
 
 
-_Object = TypeVar("_Object", bound=_HasMetadata)
+_Object = TypeVar("_Object", bound=HasMetadata)
 
 
 class Settings(msgspec.Struct, frozen=True):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from mercurylb import __version__
 from mercurylb.api.configuration_state import CONFIG_CONDITION, SPEAKER_NAME_PREFIX
+from mercurylb.config.resources import BGP_EXTRAS_NAME, NATIVE
 from mercurylb.kube.access import AccessReviewer
 from mercurylb.kube.client import KubeClient
 from mercurylb.kube.configuration_report import ConfigurationReporter
@@ -20,13 +21,18 @@ from mercurylb.kube.credentials import load_credentials
 from mercurylb.kube.events import EventRecorder
 from mercurylb.kube.informers import Informers
 from mercurylb.kube.kinds import (
+    BFD_PROFILES,
+    BGP_ADVERTISEMENTS,
+    BGP_PEERS,
     COMMUNITIES,
+    CONFIG_MAPS,
     CONFIGURATION_STATES,
     ENDPOINT_SLICES,
     IP_ADDRESS_POOLS,
     L2_ADVERTISEMENTS,
     NAMESPACES,
     NODES,
+    PASSWORD_SECRETS,
     PODS,
     SERVICE_L2_STATUSES,
     SERVICES,
@@ -59,6 +65,8 @@ if TYPE_CHECKING:
     from mercurylb.speaker.settings import SpeakerSettings
 
 COMPONENT = "metallb-speaker"
+RELEASE_TYPE = "helm.sh/release.v1"
+"""Secrets in which Helm keeps whole charts; nobody wants to read megabytes of them."""
 RENEWAL_INTERVAL_S = 5.0
 HEALTH_HOST = "127.0.0.1"
 """The pod shares the node's network: only the node itself may ask."""
@@ -115,6 +123,8 @@ class _Brain:
             lb_class=settings.lb_class,
             ignore_exclude_lb=settings.ignore_exclude_lb,
             has_membership=settings.has_membership,
+            backend=os.environ.get("METALLB_BGP_TYPE", NATIVE),
+            passes_secrets=settings.frrk8s_secret_passthrough,
         )
         self._view = View(stores, identity)
         self._writer = Writer(client, random=dice, log=log)
@@ -148,6 +158,8 @@ class _Brain:
             namespace=namespace,
             fields=f"metadata.name={SPEAKER_NAME_PREFIX}{self._settings.node_name}",
         )
+        secrets = Selection(namespace=namespace, fields=f"type!={RELEASE_TYPE}")
+        extras = Selection(namespace=namespace, fields=f"metadata.name={BGP_EXTRAS_NAME}")
         stores = Stores(
             services=add(SERVICES),
             endpoint_slices=add(ENDPOINT_SLICES),
@@ -157,6 +169,11 @@ class _Brain:
             l2_advertisements=add(L2_ADVERTISEMENTS, here),
             communities=add(COMMUNITIES, here),
             pods=add(PODS, speakers),
+            bgp_peers=add(BGP_PEERS, here),
+            bgp_advertisements=add(BGP_ADVERTISEMENTS, here),
+            bfd_profiles=add(BFD_PROFILES, here),
+            secrets=add(PASSWORD_SECRETS, secrets),
+            config_maps=add(CONFIG_MAPS, extras),
         )
         return stores, add(SERVICE_L2_STATUSES, here), add(CONFIGURATION_STATES, own_state)
 

@@ -76,6 +76,7 @@ class SpeakerSettings(msgspec.Struct, frozen=True):
     ml_labels: str
     ml_secret_key_path: str
     gratuitous_arp_interval: int
+    frrk8s_secret_passthrough: bool
 
     @property
     def has_membership(self) -> bool:

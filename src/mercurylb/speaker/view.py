@@ -10,11 +10,13 @@ no pool any more, leaves the last good one in force (spec: speaker §5.2).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mercurylb.config.compilation import Resources, compile_config
+from mercurylb.config.compilation import compile_config
+from mercurylb.config.problem import Code, Problem, summarize
+from mercurylb.config.resources import NATIVE, Resources, extras_of, for_speaker
 from mercurylb.errors import ParseError
 from mercurylb.plan.desired import DesiredState, Layer2Service, Member
 from mercurylb.plan.layer2 import Layer2Decision, plan_layer2
@@ -24,12 +26,17 @@ from mercurylb.values.address import Address, parse_address
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from mercurylb.api.bfd_profile import BFDProfile
+    from mercurylb.api.bgp_advertisement import BGPAdvertisement
+    from mercurylb.api.bgp_peer import BGPPeer
     from mercurylb.api.community import Community
+    from mercurylb.api.config_map import ConfigMap
     from mercurylb.api.endpoint_slice import EndpointSlice
     from mercurylb.api.ip_address_pool import IPAddressPool
     from mercurylb.api.l2_advertisement import L2Advertisement
     from mercurylb.api.namespace import Namespace
     from mercurylb.api.node import Node
+    from mercurylb.api.password_secret import PasswordSecret
     from mercurylb.api.pod import Pod
     from mercurylb.api.service import Service
     from mercurylb.config.model import Config
@@ -50,6 +57,26 @@ class Stores:
     l2_advertisements: Store[L2Advertisement]
     communities: Store[Community]
     pods: Store[Pod]
+    bgp_peers: Store[BGPPeer]
+    bgp_advertisements: Store[BGPAdvertisement]
+    bfd_profiles: Store[BFDProfile]
+    secrets: Store[PasswordSecret]
+    config_maps: Store[ConfigMap]
+
+    @property
+    def configuration(self) -> dict[str, Store[Any]]:
+        """Give what the configuration is made of, nodes aside, by the name of the kind."""
+        return {
+            "IPAddressPool": self.pools,
+            "L2Advertisement": self.l2_advertisements,
+            "Community": self.communities,
+            "BGPPeer": self.bgp_peers,
+            "BGPAdvertisement": self.bgp_advertisements,
+            "BFDProfile": self.bfd_profiles,
+            "Namespace": self.namespaces,
+            "Secret": self.secrets,
+            "ConfigMap": self.config_maps,
+        }
 
 
 class Identity(msgspec.Struct, frozen=True):
@@ -59,6 +86,10 @@ class Identity(msgspec.Struct, frozen=True):
     lb_class: str = ""
     ignore_exclude_lb: bool = False
     has_membership: bool = True
+    backend: str = NATIVE
+    """Value of METALLB_BGP_TYPE."""
+    passes_secrets: bool = False
+    """Whether the secrets of peers are left to frr-k8s."""
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -111,9 +142,11 @@ class View:
         nodes_changed = self._take_nodes(stores.nodes.take_dirty())
         members_changed = self._take_members(stores.pods.take_dirty())
         self._is_stale |= nodes_changed | self._has_dirty_configuration()
-        was_compiled, error, config_changed = self._is_stale, "", False
-        if self._is_stale:
-            config_changed, error = self._compile(announced)
+        own_node = self._nodes.get(self._identity.node)
+        was_compiled, error, config_changed = False, "", False
+        if self._is_stale and own_node is not None:
+            was_compiled = True
+            config_changed, error = self._compile(own_node, announced)
         if self.config is None:
             return Step(has_changed=False, was_compiled=was_compiled, error=error)
         if config_changed or nodes_changed or members_changed:
@@ -124,37 +157,37 @@ class View:
         return Step(has_changed=has_changed, was_compiled=was_compiled, error=error)
 
     def _has_dirty_configuration(self) -> bool:
-        stores = self._stores
-        taken = [
-            store.take_dirty()
-            for store in (stores.pools, stores.l2_advertisements, stores.communities)
-        ]
-        return any([*taken, stores.namespaces.take_dirty()])
+        dirty = [store.take_dirty() for store in self._stores.configuration.values()]
+        return any(dirty)
 
-    def _compile(self, announced: Iterable[str]) -> tuple[bool, str]:
-        """Give whether another configuration is in force now, and why the newest one is not."""
+    def _resources(self) -> Resources:
         stores = self._stores
+        return Resources(
+            pools=tuple(stores.pools.objects.values()),
+            l2_advertisements=tuple(stores.l2_advertisements.objects.values()),
+            communities=tuple(stores.communities.objects.values()),
+            namespaces=tuple(stores.namespaces.objects.values()),
+            nodes=tuple(self._nodes.values()),
+            backend=self._identity.backend,
+            bgp_peers=tuple(stores.bgp_peers.objects.values()),
+            bgp_advertisements=tuple(stores.bgp_advertisements.objects.values()),
+            bfd_profiles=tuple(stores.bfd_profiles.objects.values()),
+            secrets=tuple(secret.widened() for secret in stores.secrets.objects.values()),
+            bgp_extras="".join(map(extras_of, stores.config_maps.objects.values())),
+            passes_secrets=self._identity.passes_secrets,
+        )
+
+    def _compile(self, own_node: Node, announced: Iterable[str]) -> tuple[bool, str]:
+        """Give whether another configuration is in force now, and why the newest one is not."""
         unreadable = [
-            f"{kind} {key}: {reason}"
-            for kind, store in (
-                ("IPAddressPool", stores.pools),
-                ("L2Advertisement", stores.l2_advertisements),
-                ("Community", stores.communities),
-            )
+            Problem(f"{kind} {key}", "", "", reason, code=Code.UNREADABLE)
+            for kind, store in self._stores.configuration.items()
             for key, reason in sorted(store.problems.items())
         ]
-        config, problems = compile_config(
-            Resources(
-                pools=tuple(stores.pools.objects.values()),
-                l2_advertisements=tuple(stores.l2_advertisements.objects.values()),
-                communities=tuple(stores.communities.objects.values()),
-                namespaces=tuple(stores.namespaces.objects.values()),
-                nodes=tuple(self._nodes.values()),
-            )
-        )
+        config, problems = compile_config(for_speaker(self._resources(), own_node))
         if config is None or unreadable:
             self._is_stale = False
-            return False, "\n".join([*unreadable, *map(str, problems)])
+            return False, summarize([*unreadable, *problems])
         orphan = self._orphan(config, announced)
         if orphan:
             return False, orphan

@@ -90,13 +90,18 @@ def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
     return found
 
 
-async def stop_on_signal() -> None:
-    """Wait for SIGTERM or SIGINT, then end the task group this runs in."""
+async def wait_for_signal() -> None:
+    """Wait for SIGTERM or SIGINT."""
     told = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, told.set)
     await told.wait()
+
+
+async def stop_on_signal() -> None:
+    """Wait for SIGTERM or SIGINT, then end the task group this runs in."""
+    await wait_for_signal()
     raise Stopped
 
 

@@ -37,6 +37,10 @@ Value = str | int | bool
 class FlagError(MercuryError):
     """The command line or the environment cannot be used; the text says which flag and why."""
 
+    def __init__(self, message: str, *, exit_code: int = EXIT_USAGE) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
 
 @dataclass(frozen=True, slots=True)
 class Flag:
@@ -50,6 +54,10 @@ class Flag:
     """The environment variable that gives the default."""
     check: Callable[[Value], str] | None = None
     """Gives what is wrong with a value, or an empty text."""
+    exit_code: int = EXIT_USAGE
+    """How the program ends when the check fails; the original looks at some values later."""
+    complaint: str = ""
+    """What is said before what the check says."""
 
     @property
     def dest(self) -> str:
@@ -91,8 +99,10 @@ def parse(
     for flag in flags:
         problem = flag.check(values[flag.dest]) if flag.check else ""
         if problem:
+            value = values[flag.dest]
             raise FlagError(
-                f"invalid value {values[flag.dest]!r} for flag --{flag.name}: {problem}"
+                f"{flag.complaint}invalid value {value!r} for flag --{flag.name}: {problem}",
+                exit_code=flag.exit_code,
             )
     return values
 
@@ -108,7 +118,8 @@ def parse_into(  # noqa: PLR0913 (what it reads, and what help and mistakes say)
 ) -> S:
     """Parse a program's command line into its settings; print help or the mistake, and exit.
 
-    Exits with 0 after `--help` and with 2 after a mistake, as the original's programs do.
+    Exits with 0 after `--help` and with 2 after a mistake, as the original's programs do; and with
+    the flag's own code, told on standard output, where the original looks at the value itself.
     """
     if any(word in {"-h", "-help", "--help", "--h"} for word in argv):
         sys.stdout.write(usage(flags, description=description, prog=prog))
@@ -116,6 +127,9 @@ def parse_into(  # noqa: PLR0913 (what it reads, and what help and mistakes say)
     try:
         return msgspec.convert(parse(flags, argv, environ), shape)
     except FlagError as error:
+        if error.exit_code != EXIT_USAGE:
+            sys.stdout.write(f"{error}\n")
+            raise SystemExit(error.exit_code) from None
         _exit_usage(f"{prog}: {error}\nRun '{prog} --help' to see all flags.\n")
 
 

@@ -13,6 +13,7 @@ import msgspec
 
 from mercurylb.api.conversion import convert_bgp_peer
 from mercurylb.errors import ParseError
+from mercurylb.telemetry import logs as log
 from mercurylb.webhook.review import (
     decode_conversion,
     encode_conversion,
@@ -29,11 +30,12 @@ _LOOSE: Final = msgspec.json.Decoder(dict[str, object])
 
 async def convert(body: bytes, _patience_s: float) -> bytes:
     """Answer a review; raise WireError when the body is none."""
-    request = decode_conversion(body)
+    question = decode_conversion(body)
     try:
-        return encode_conversion(request.uid, await _converted(request))
+        return encode_conversion(question, await _converted(question.request))
     except ParseError as error:
-        return encode_conversion_failure(request.uid, str(error))
+        log.warning("webhook.conversion_failed", reason=str(error))
+        return encode_conversion_failure(question, str(error))
 
 
 async def _converted(request: ConversionRequest) -> list[object]:

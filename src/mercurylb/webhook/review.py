@@ -1,4 +1,8 @@
-"""The wire form of what the API server asks and hears: AdmissionReview v1 and ConversionReview v1.
+"""The wire form of what the API server asks and hears: AdmissionReview and ConversionReview.
+
+An AdmissionReview is of v1. A ConversionReview is of v1beta1, because the definition of BGPPeer
+offers `v1beta1` and `v1beta2` and the API server takes the first that it knows; v1 has the same
+shape and is answered as well.
 
 Decoders raise only WireError. Objects stay raw: whether one can be read is part of the answer, not
 a reason to have none.
@@ -6,14 +10,17 @@ a reason to have none.
 
 from __future__ import annotations
 
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
 
 from mercurylb.errors import WireError
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 ADMISSION_VERSION: Final = "admission.k8s.io/v1"
-CONVERSION_VERSION: Final = "apiextensions.k8s.io/v1"
+CONVERSION_VERSIONS: Final = ("apiextensions.k8s.io/v1", "apiextensions.k8s.io/v1beta1")
 _ADMISSION_KIND: Final = "AdmissionReview"
 _CONVERSION_KIND: Final = "ConversionReview"
 _REASONS: Final = {400: "BadRequest", 403: "Forbidden", 503: "ServiceUnavailable"}
@@ -62,6 +69,13 @@ class ConversionRequest(msgspec.Struct, frozen=True):
     objects: tuple[msgspec.Raw, ...] = ()
 
 
+class ConversionQuestion(msgspec.Struct, frozen=True):
+    """A ConversionRequest with the version that it came in, which is that of the answer."""
+
+    version: str
+    request: ConversionRequest
+
+
 class _AdmissionReview(msgspec.Struct, frozen=True, rename="camel"):
     api_version: str = ""
     kind: str = ""
@@ -81,18 +95,18 @@ _Review = TypeVar("_Review", _AdmissionReview, _ConversionReview)
 
 def decode_admission(body: bytes) -> AdmissionRequest:
     """Decode an AdmissionReview's request; raise WireError when it is none."""
-    review = _decoded(_ADMISSIONS, body, _ADMISSION_KIND, ADMISSION_VERSION)
+    review = _decoded(_ADMISSIONS, body, _ADMISSION_KIND, (ADMISSION_VERSION,))
     if review.request is None or not review.request.uid:
         raise WireError(_ADMISSION_KIND, "request.uid is missing")
     return review.request
 
 
-def decode_conversion(body: bytes) -> ConversionRequest:
+def decode_conversion(body: bytes) -> ConversionQuestion:
     """Decode a ConversionReview's request; raise WireError when it is none."""
-    review = _decoded(_CONVERSIONS, body, _CONVERSION_KIND, CONVERSION_VERSION)
+    review = _decoded(_CONVERSIONS, body, _CONVERSION_KIND, CONVERSION_VERSIONS)
     if review.request is None or not review.request.uid:
         raise WireError(_CONVERSION_KIND, "request.uid is missing")
-    return review.request
+    return ConversionQuestion(review.api_version, review.request)
 
 
 def encode_admission(uid: str, answer: AdmissionAnswer) -> bytes:
@@ -108,21 +122,21 @@ def encode_admission(uid: str, answer: AdmissionAnswer) -> bytes:
     return _encoded(_ADMISSION_KIND, ADMISSION_VERSION, response)
 
 
-def encode_conversion(uid: str, objects: list[object]) -> bytes:
+def encode_conversion(question: ConversionQuestion, objects: list[object]) -> bytes:
     """Encode converted objects, in the order they were asked for."""
-    response: dict[str, object] = {
-        "uid": uid,
-        "convertedObjects": objects,
-        "result": {"status": "Success"},
-    }
-    return _encoded(_CONVERSION_KIND, CONVERSION_VERSION, response)
+    return _encoded_conversion(question, objects, {"status": "Success"})
 
 
-def encode_conversion_failure(uid: str, message: str) -> bytes:
+def encode_conversion_failure(question: ConversionQuestion, message: str) -> bytes:
     """Encode that the objects cannot be converted, and why."""
-    result = {"status": "Failed", "message": bounded(message)}
-    response: dict[str, object] = {"uid": uid, "convertedObjects": (), "result": result}
-    return _encoded(_CONVERSION_KIND, CONVERSION_VERSION, response)
+    return _encoded_conversion(question, [], {"status": "Failed", "message": bounded(message)})
+
+
+def _encoded_conversion(
+    question: ConversionQuestion, objects: list[object], result: dict[str, str]
+) -> bytes:
+    response = {"uid": question.request.uid, "convertedObjects": objects, "result": result}
+    return _encoded(_CONVERSION_KIND, question.version, response)
 
 
 def bounded(text: str) -> str:
@@ -136,16 +150,16 @@ def is_absent(raw: msgspec.Raw) -> bool:
 
 
 def _decoded(
-    decoder: msgspec.json.Decoder[_Review], body: bytes, kind: str, version: str
+    decoder: msgspec.json.Decoder[_Review], body: bytes, kind: str, versions: tuple[str, ...]
 ) -> _Review:
     try:
         review = decoder.decode(body)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise WireError(kind, f"the body is no {kind}: {error}") from error
-    if review.kind != kind or review.api_version != version:
-        raise WireError(kind, f"the body is no {kind} of {version}")
+    if review.kind != kind or review.api_version not in versions:
+        raise WireError(kind, f"the body is no {kind} of {versions[0]}")
     return review
 
 
-def _encoded(kind: str, version: str, response: dict[str, object]) -> bytes:
+def _encoded(kind: str, version: str, response: Mapping[str, object]) -> bytes:
     return msgspec.json.encode({"apiVersion": version, "kind": kind, "response": response})

@@ -241,20 +241,21 @@ class _Counter(logging.Handler):
     """Takes what the HTTP library complains about as refusals instead of tracebacks."""
 
     def __init__(self, owner: WebhookServer) -> None:
-        super().__init__(level=logging.WARNING)
+        super().__init__()
         self._owner = owner
 
     def emit(self, record: logging.LogRecord) -> None:
         error = record.exc_info[1] if record.exc_info else None
-        if error is None or isinstance(error, HttpProcessingError):
-            self._owner.note_refusal("no_http", str(error or record.getMessage()))
-        else:
-            log.error("webhook.broken", exc_info=error)
+        if isinstance(error, HttpProcessingError):
+            self._owner.note_refusal("no_http", str(error))
+        elif record.levelno >= logging.WARNING:
+            log.error("webhook.broken", msg=record.getMessage(), exc_info=error)
 
 
 def _quiet_logger(owner: WebhookServer) -> logging.Logger:
     logger = logging.getLogger("mercurylb.webhook")
     logger.propagate = False
+    logger.setLevel(logging.DEBUG)  # Bytes that are no HTTP are only whispered about.
     logger.handlers[:] = [_Counter(owner)]
     return logger
 

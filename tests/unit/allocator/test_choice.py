@@ -47,6 +47,7 @@ def automatic(book: Book, who: Claim) -> str:
     return got(allocate_automatically(book, who)[0])
 
 
+@pytest.mark.rule("allocator-6.order", "allocator-6.reuse")
 def test_gives_the_lowest_of_the_first_block_first() -> None:
     """Blocks go in written order, addresses ascending, and what comes back is next again."""
     book = book_of(pool("p", "10.0.0.4/31", "10.0.0.0/31"))
@@ -66,6 +67,8 @@ def test_gives_the_lowest_of_the_first_block_first() -> None:
     book.validate()
 
 
+@pytest.mark.rule("allocator-6.buggy")
+@pytest.mark.rule("api-2.avoid-buggy")
 def test_skips_what_was_taken_by_request_and_what_is_buggy() -> None:
     """Addresses in use above the cursor and addresses to avoid are passed over."""
     book = book_of(pool("p", "10.0.0.254-10.0.1.3", avoidBuggyIPs=True))
@@ -81,6 +84,7 @@ def test_skips_what_was_taken_by_request_and_what_is_buggy() -> None:
     assert automatic(plain, claim()) == "10.0.0.0"
 
 
+@pytest.mark.rule("allocator-6.sharing")
 def test_sharing_takes_the_lowest_that_fits() -> None:
     """With a sharing key the lowest compatible address is taken, in use or not."""
     book = book_of(pool("p", "10.0.0.0/28"))
@@ -121,6 +125,15 @@ def test_sharing_notices_a_lower_address_that_joins() -> None:
         (DUAL, Stacking.SINGLE, None, None, None),
     ],
 )
+@pytest.mark.rule(
+    "allocator-7.row1",
+    "allocator-7.row2",
+    "allocator-7.row3",
+    "allocator-7.row4",
+    "allocator-7.row5",
+    "allocator-6.none",
+    "allocator-6.per-family",
+)
 def test_families(
     family: ServiceFamily,
     stacking: Stacking,
@@ -142,12 +155,14 @@ def test_families(
 
 
 @pytest.mark.parametrize(("primary", "expected"), [(IPV4, "2.0.0.0"), (IPV6, "1::")])
+@pytest.mark.rule("allocator-8.5.prefer", "allocator-8.5.primary")
 def test_primary_family_decides_between_single_family_pools(primary: Family, expected: str) -> None:
     """Where no pool has both families the service's first family is preferred."""
     book = book_of(pool("a", "1::/127"), pool("b", "2.0.0.0/31"))
     assert automatic(book, claim("s", DUAL, stacking=PREFER, primary=primary)) == expected
 
 
+@pytest.mark.rule("allocator-8.5.effect-a", "allocator-8.5.effect-b", "allocator-8.5.both")
 def test_a_later_dual_pool_beats_earlier_single_ones_in_its_group_only() -> None:
     """Both families beat priority inside a group; a pinned single pool beats an open dual one."""
     open_dual = pool("z", "3.0.0.0/31", "3::/127")
@@ -158,6 +173,14 @@ def test_a_later_dual_pool_beats_earlier_single_ones_in_its_group_only() -> None
     assert automatic(book_of(first, open_dual), who) == "1.0.0.0"
 
 
+@pytest.mark.rule(
+    "allocator-8.4.order",
+    "allocator-8.4.ties",
+    "allocator-8.4.negative",
+    "allocator-8.3.priority-only",
+    "allocator-8.3.2",
+)
+@pytest.mark.rule("api-2.priority")
 def test_priorities() -> None:
     """Positive priorities ascend, unset and negative come last, ties go by name."""
     ranks = {"e": 0, "d": 3, "c": 3, "b": -1, "a": None, "f": 1}
@@ -171,6 +194,15 @@ def test_priorities() -> None:
     assert pools == ["f", "c", "d", "a", "b", "e", "open"]
 
 
+@pytest.mark.rule(
+    "allocator-8.3.4",
+    "allocator-8.3.4-reasons",
+    "allocator-8.3.pinned",
+    "allocator-8.2.2",
+    "allocator-8.2.3",
+    "allocator-4.oddity",
+)
+@pytest.mark.rule("api-2.auto-assign")
 def test_pools_not_for_automatic_use() -> None:
     """Neither autoAssign: false, nor pinned elsewhere, nor pinned to nobody is chosen unasked."""
     book = book_of(
@@ -218,13 +250,12 @@ def test_pools_not_for_automatic_use() -> None:
     )
 
 
-def test_verdicts_of_a_success_name_the_pools_passed_by() -> None:
-    """The chosen pool comes first, then those that were tried before it with their reasons."""
+def test_verdicts_of_a_success() -> None:
+    """The pool chosen is named; asked for, every pool has its reason."""
     book = book_of(pool("a", "1::/127"), pool("b", "1.0.0.0/31"), pool("c", "2.0.0.0/31"))
     result, verdicts = allocate_automatically(book, claim())
     assert [(verdict.pool, verdict.reason, verdict.chosen) for verdict in verdicts] == [
         ("b", PoolReason.CHOSEN, True),
-        ("a", PoolReason.FAMILY_MISSING, False),
     ]
     assert isinstance(result, Allocation)
     explained = {verdict.pool: verdict.reason for verdict in explain_pools(book, claim(), result)}
@@ -269,6 +300,7 @@ def test_lack_by_avoidance_is_described() -> None:
     assert "no IPv4 address that does not end in .0 or .255" in automatic(book, claim())
 
 
+@pytest.mark.rule("allocator-8.6.add", "allocator-8.6.order", "allocator-8.6.stay")
 def test_missing_family_is_added_from_the_same_pool() -> None:
     """The address at hand stays first, and a pool without the other family refuses."""
     book = book_of(

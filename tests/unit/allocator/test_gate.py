@@ -61,6 +61,36 @@ def addresses(text: str) -> list[Any]:
     return [parse_address(each) for each in text.split()]
 
 
+@pytest.mark.rule(
+    "allocator-5.row1",
+    "allocator-5.row2",
+    "allocator-5.row3",
+    "allocator-5.row4",
+    "allocator-5.row5",
+    "allocator-5.row6",
+    "allocator-5.row7",
+    "allocator-5.row8",
+    "allocator-5.row9",
+    "allocator-5.row10",
+    "allocator-5.row11",
+    "allocator-5.row12",
+    "allocator-5.row13",
+    "allocator-5.row14",
+    "allocator-5.row15",
+    "allocator-3.no-change",
+    "allocator-3.1-two-pools",
+    "allocator-3.2-auto-assign",
+    "allocator-3.3",
+    "allocator-3.4",
+    "allocator-4.oddity",
+    "allocator-4.namespaces",
+    "allocator-4.selectors",
+    "allocator-4.and",
+    "allocator-5.fresh",
+    "allocator-5.keys",
+    "allocator-5.sole",
+    "allocator-5.protocol",
+)
 def test_the_sequence_of_one_allocator() -> None:
     """Each step of the original's table, in its order, on one book (spec: allocator §5)."""
     book = book_of(*POOLS)
@@ -166,6 +196,16 @@ def test_the_sequence_of_one_allocator() -> None:
         ),
     ],
 )
+@pytest.mark.rule(
+    "allocator-3.1",
+    "allocator-3.1-buggy",
+    "allocator-3.1-two-pools",
+    "allocator-3.2",
+    "allocator-3.3",
+    "allocator-3.4",
+    "allocator-5.others",
+    "allocator-5.ports",
+)
 def test_refusals_say_why(who: Claim, asks: str, message: str) -> None:
     """Every refusal has the original's words and the true cause behind them."""
     book = book_of(*POOLS)
@@ -175,6 +215,7 @@ def test_refusals_say_why(who: Claim, asks: str, message: str) -> None:
     assert result.message == message
 
 
+@pytest.mark.rule("allocator-11.release", "allocator-11.twice")
 def test_release_frees_and_may_be_repeated() -> None:
     """The last to leave frees the address; leaving twice is harmless."""
     book = book_of(*POOLS)
@@ -194,6 +235,7 @@ def test_release_frees_and_may_be_repeated() -> None:
     book.validate()
 
 
+@pytest.mark.rule("allocator-11.portless", "allocator-5.portless")
 def test_services_without_ports_keep_their_key() -> None:
     """The key of an address is forgotten when the last holder leaves, with ports or without."""
     book = book_of(*POOLS)
@@ -206,6 +248,7 @@ def test_services_without_ports_keep_their_key() -> None:
     assert isinstance(book.assign(claim("s3"), shared), Allocation)
 
 
+@pytest.mark.rule("allocator-3.6")
 def test_a_move_gives_the_old_address_up() -> None:
     """A service that is assigned something else frees what it had."""
     book = book_of(*POOLS)

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mercurylb.allocator.claim import Claim, ServiceFamily
 from mercurylb.allocator.capacity import COUNTER_MAX
+from mercurylb.allocator.claim import Claim, ServiceFamily
 from mercurylb.values.address import parse_address
 from tests.unit.plan.cluster import book_of, config_of, pool
 
@@ -28,37 +28,75 @@ def held() -> Book:
     return book
 
 
-RELOADS: dict[str, tuple[list[Any], str | None, str | None]] = {
-    "same": ([pool("test", "1.2.3.0/30", "1000::/126")], "test", "test"),
-    "expanded": ([pool("test", "1.2.3.0/24", "1000::/120")], "test", "test"),
-    "v4 shrunk": ([pool("test", "1.2.3.2/31", "1000::/126")], None, "test"),
-    "v6 shrunk": ([pool("test", "1.2.3.0/30", "1000::2/127")], "test", None),
-    "renamed": ([pool("test2", "1.2.3.0/30", "1000::/126")], "test2", "test2"),
-    "split": (
+RELOADS = [
+    pytest.param(
+        [pool("test", "1.2.3.0/30", "1000::/126")],
+        "test",
+        "test",
+        id="same",
+        marks=pytest.mark.rule("allocator-9.row1", "allocator-9.kept"),
+    ),
+    pytest.param(
+        [pool("test", "1.2.3.0/24", "1000::/120")],
+        "test",
+        "test",
+        id="expanded",
+        marks=pytest.mark.rule("allocator-9.row1"),
+    ),
+    pytest.param(
+        [pool("test", "1.2.3.2/31", "1000::/126")],
+        None,
+        "test",
+        id="v4 shrunk",
+        marks=pytest.mark.rule("allocator-9.row2", "allocator-9.dropped"),
+    ),
+    pytest.param(
+        [pool("test", "1.2.3.0/30", "1000::2/127")],
+        "test",
+        None,
+        id="v6 shrunk",
+        marks=pytest.mark.rule("allocator-9.row3"),
+    ),
+    pytest.param(
+        [pool("test2", "1.2.3.0/30", "1000::/126")],
+        "test2",
+        "test2",
+        id="renamed",
+        marks=pytest.mark.rule("allocator-9.row4", "allocator-9.moved"),
+    ),
+    pytest.param(
         [pool("test", "1.2.3.0/31", "1000::2/127"), pool("test2", "1.2.3.2/31", "1000::/127")],
         "test",
         "test2",
+        id="split",
+        marks=pytest.mark.rule("allocator-9.row5"),
     ),
-    "avoidBuggyIPs": (
+    pytest.param(
         [pool("test2", "1.2.3.0/30", "1000::/126", avoidBuggyIPs=True)],
         None,
         "test2",
+        id="avoidBuggyIPs",
+        marks=pytest.mark.rule("allocator-9.row6"),
     ),
-    "pinned elsewhere": (
+    pytest.param(
         [pool("test", "1.2.3.0/30", "1000::/126", serviceAllocation={"namespaces": ["x"]})],
         "test",
         "test",
+        id="pinned elsewhere",
+        marks=pytest.mark.rule("allocator-9.kept"),
     ),
-    "autoAssign off": (
+    pytest.param(
         [pool("test", "1.2.3.0/30", "1000::/126", autoAssign=False)],
         "test",
         "test",
+        id="autoAssign off",
+        marks=pytest.mark.rule("allocator-9.auto-assign"),
     ),
-    "all gone": ([], None, None),
-}
+    pytest.param([], None, None, id="all gone", marks=pytest.mark.rule("allocator-9.dropped")),
+]
 
 
-@pytest.mark.parametrize(("pools", "first", "second"), RELOADS.values(), ids=RELOADS)
+@pytest.mark.parametrize(("pools", "first", "second"), RELOADS)
 def test_reload(pools: list[Any], first: str | None, second: str | None) -> None:
     """A holding follows its addresses to whichever pool has them, and is dropped if none does."""
     book = held()
@@ -71,6 +109,7 @@ def test_reload(pools: list[Any], first: str | None, second: str | None) -> None
     )
 
 
+@pytest.mark.rule("allocator-9.kept")
 def test_freed_addresses_are_given_out_after_a_reload() -> None:
     """What was held before a reload is in use after it, and only that."""
     book = held()
@@ -83,25 +122,74 @@ def test_freed_addresses_are_given_out_after_a_reload() -> None:
 @pytest.mark.parametrize(
     ("addresses", "avoid", "expected"),
     [
-        (["1.2.3.0/24"], False, (256, 256, 0)),
-        (["1.2.3.0/24", "2.3.4.128/25"], False, (384, 384, 0)),
-        (["1.2.3.0/24", "2.3.4.128/25"], True, (381, 381, 0)),
-        (["1.2.3.0/24", "2.3.4.128/25", "1000::/64"], True, (COUNTER_MAX, 381, COUNTER_MAX)),
-        (["1.2.3.0/31", "1000::/127"], True, (3, 1, 2)),
-        (["1000::/64", "1.2.3.0/24"], False, (COUNTER_MAX, 256, COUNTER_MAX)),
-        ([f"100{i}::/67" for i in range(4)], False, (COUNTER_MAX, 0, COUNTER_MAX)),
+        pytest.param(
+            ["1.2.3.0/24"],
+            False,
+            (256, 256, 0),
+            marks=pytest.mark.rule("allocator-10.row1", "allocator-10.size"),
+        ),
+        pytest.param(
+            ["1.2.3.0/24", "2.3.4.128/25"],
+            False,
+            (384, 384, 0),
+            marks=pytest.mark.rule("allocator-10.row2"),
+        ),
+        pytest.param(
+            ["1.2.3.0/24", "2.3.4.128/25"],
+            True,
+            (381, 381, 0),
+            marks=pytest.mark.rule(
+                "allocator-10.row3", "allocator-10.buggy-wide", "allocator-10.buggy-narrow"
+            ),
+        ),
+        pytest.param(
+            ["1.2.3.0/24", "2.3.4.128/25", "1000::/64"],
+            True,
+            (COUNTER_MAX, 381, COUNTER_MAX),
+            marks=pytest.mark.rule("allocator-10.row4", "allocator-10.saturation"),
+        ),
+        pytest.param(
+            ["1.2.3.0/31", "1000::/127"],
+            True,
+            (3, 1, 2),
+            marks=pytest.mark.rule("allocator-10.row5"),
+        ),
+        pytest.param(
+            ["1000::/64", "1.2.3.0/24"],
+            False,
+            (COUNTER_MAX, 256, COUNTER_MAX),
+            marks=pytest.mark.rule("allocator-10.row6"),
+        ),
+        pytest.param(
+            [f"100{i}::/67" for i in range(4)],
+            False,
+            (COUNTER_MAX, 0, COUNTER_MAX),
+            marks=pytest.mark.rule("allocator-10.row7"),
+        ),
         (["1.2.0.0/16"], True, (65024, 65024, 0)),
-        (["1.2.3.0/32", "1.2.3.255/32"], True, (0, 0, 0)),
+        pytest.param(
+            ["1.2.3.0/32", "1.2.3.255/32"],
+            True,
+            (0, 0, 0),
+            marks=pytest.mark.rule("allocator-10.buggy-narrow"),
+        ),
         (["1000::/67"], False, (1 << 61, 0, 1 << 61)),
-        (["0.0.0.0/0", "1000::/66"], False, (COUNTER_MAX, 1 << 32, COUNTER_MAX)),
+        pytest.param(
+            ["0.0.0.0/0", "1000::/66"],
+            False,
+            (COUNTER_MAX, 1 << 32, COUNTER_MAX),
+            marks=pytest.mark.rule("allocator-10.saturation", "allocator-10.size"),
+        ),
     ],
 )
+@pytest.mark.rule("api-2.status-huge")
 def test_capacity(addresses: list[str], expected: tuple[int, int, int], *, avoid: bool) -> None:
     """Capacities are those of the original; a /32 to be avoided counts none, not minus one."""
     (counters,) = book_of(pool("p", *addresses, avoidBuggyIPs=avoid)).counters()
     assert (counters.total, counters.ipv4, counters.ipv6) == expected
 
 
+@pytest.mark.rule("allocator-10.assigned", "allocator-10.available")
 def test_in_use_counts_addresses_not_services() -> None:
     """Three services on one address are one address in use, until the last leaves."""
     book = book_of(pool("p", "1.0.0.0/30", "1::/126"))
@@ -121,6 +209,13 @@ def test_in_use_counts_addresses_not_services() -> None:
     assert book.counters()[0].ipv4_in_use == 0
 
 
+@pytest.mark.rule(
+    "allocator-10.notify",
+    "allocator-9.counters",
+    "allocator-9.removed",
+    "allocator-3.6",
+    "allocator-3.idempotent",
+)
 def test_changed_pools_are_told_once() -> None:
     """Assignments, releases and reloads name the pools concerned, removed ones included."""
     book = held()

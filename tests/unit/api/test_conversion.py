@@ -69,18 +69,21 @@ def downwards(spec: Any) -> Any:
     return convert_bgp_peer(peer("v1beta2", spec), to_version="v1beta1")["spec"]
 
 
+@pytest.mark.rule("api-3.3.case-lossless", "api-3.3.up-fields", "api-3.3.down-fields")
 def test_a_full_peer_survives_the_way_there_and_back() -> None:
     """Nothing of a v1beta1 peer is lost or changed in v1beta2."""
     assert upwards(FULL_V1BETA1) == FULL_V1BETA1
     assert downwards(upwards(FULL_V1BETA1)) == FULL_V1BETA1
 
 
+@pytest.mark.rule("api-3.3.down-dropped", "api-3.3.case-secret")
 def test_what_only_v1beta2_has_is_dropped() -> None:
     """The rest of the peer is not affected."""
     assert downwards(FULL_V1BETA1 | ONLY_V1BETA2) == FULL_V1BETA1
 
 
 @pytest.mark.parametrize("field", ONLY_V1BETA2)
+@pytest.mark.rule("api-3.3.up-rest")
 def test_nothing_only_v1beta2_has_is_made_up(field: str) -> None:
     """A v1beta1 peer says nothing of it, even if somebody wrote it there."""
     assert field not in upwards(FULL_V1BETA1)
@@ -88,6 +91,7 @@ def test_nothing_only_v1beta2_has_is_made_up(field: str) -> None:
 
 
 @pytest.mark.parametrize("version", ["v1beta1", "v1beta2"])
+@pytest.mark.rule("api-3.3.metadata")
 def test_everything_but_the_spec_is_handed_on(version: str) -> None:
     """Metadata is the same to the last field, also what we do not know; so is the status."""
     target = {"v1beta1": "v1beta2", "v1beta2": "v1beta1"}[version]
@@ -111,6 +115,7 @@ def test_everything_but_the_spec_is_handed_on(version: str) -> None:
         ),
     ],
 )
+@pytest.mark.rule("api-3.3.up-timers", "api-3.3.down-timers")
 def test_a_missing_timer_becomes_an_explicit_zero(
     convert: Any, written: dict[str, Any], expected: dict[str, str]
 ) -> None:
@@ -136,6 +141,7 @@ def test_a_missing_timer_becomes_an_explicit_zero(
         ),
     ],
 )
+@pytest.mark.rule("api-3.3.up-selectors")
 def test_node_selectors_to_v1beta2(written: dict[str, Any], expected: dict[str, Any]) -> None:
     """A selector that says nothing becomes the empty one, which matches every node."""
     assert upwards({"nodeSelectors": [written, written]})["nodeSelectors"] == [expected, expected]
@@ -152,6 +158,7 @@ def test_node_selectors_to_v1beta2(written: dict[str, Any], expected: dict[str, 
         ),
     ],
 )
+@pytest.mark.rule("api-3.3.down-selectors")
 def test_node_selectors_to_v1beta1(written: dict[str, Any], expected: dict[str, Any]) -> None:
     """A requirement always has values there, if only an empty list."""
     assert downwards({"nodeSelectors": [written]})["nodeSelectors"] == [expected]
@@ -159,12 +166,14 @@ def test_node_selectors_to_v1beta1(written: dict[str, Any], expected: dict[str, 
 
 @pytest.mark.parametrize("convert", [upwards, downwards])
 @pytest.mark.parametrize("selectors", [{}, {"nodeSelectors": []}, {"nodeSelectors": None}])
+@pytest.mark.rule("api-3.3.down-selectors")
 def test_no_selectors_stay_none(convert: Any, selectors: dict[str, Any]) -> None:
     """All nodes are meant, before and after."""
     assert "nodeSelectors" not in convert(selectors)
 
 
 @pytest.mark.parametrize(("written", "expected"), [({}, None), ({"peerPort": 0}, None)])
+@pytest.mark.rule("api-3.3.up-rest")
 def test_no_port_stays_no_port(written: dict[str, int], expected: int | None) -> None:
     """The default of v1beta2 is not for conversion to fill in, and its 0 would be refused."""
     assert upwards(written).get("peerPort") == expected

@@ -51,6 +51,7 @@ def test_every_kind_decodes_from_nothing(kind: type[Any]) -> None:
         assert msgspec.json.decode(body, type=kind).metadata.name == "a"
 
 
+@pytest.mark.rule("api-9.service-read")
 def test_field_names_are_the_api_s() -> None:
     """Irregular capitals are read: clusterIPs, loadBalancerIP, avoidBuggyIPs, podIP, ipMode."""
     service = msgspec.json.decode(
@@ -103,6 +104,7 @@ def test_pool_counters_are_written_even_when_zero() -> None:
         (False, True, True),
     ],
 )
+@pytest.mark.rule("api-10.endpoint-slice")
 def test_servable(ready: bool | None, serving: bool | None, *, expected: bool) -> None:  # noqa: FBT001 (a table)
     """An endpoint takes traffic unless it is told unready and not serving."""
     assert Endpoint(conditions=EndpointConditions(ready, serving)).is_servable is expected
@@ -112,6 +114,7 @@ def test_servable(ready: bool | None, serving: bool | None, *, expected: bool) -
 @pytest.mark.parametrize(
     ("status", "expected"), [("True", True), ("False", False), ("Unknown", False)]
 )
+@pytest.mark.rule("api-10.node-network")
 def test_network_unavailable(status: str, *, expected: bool) -> None:
     """Only a condition that is True counts."""
     raw = {"status": {"conditions": [{"type": "NetworkUnavailable", "status": status}]}}
@@ -119,6 +122,7 @@ def test_network_unavailable(status: str, *, expected: bool) -> None:
     assert not Node().is_network_unavailable
 
 
+@pytest.mark.rule("api-9.presence", "api-9.prefixes")
 def test_the_current_annotation_hides_the_deprecated_one() -> None:
     """Presence decides, even of an empty value."""
     old = "metallb.universe.tf/allow-shared-ip"
@@ -133,6 +137,7 @@ def test_secrets_do_not_print_themselves() -> None:
     assert repr(secret) == "Secret(b/a)"
 
 
+@pytest.mark.rule("api-10.endpoint-slice")
 def test_keys() -> None:
     """Objects are named by namespace and name; statuses and slices name their service by label."""
     assert ObjectMeta(name="n").key == "n"
@@ -164,6 +169,16 @@ def test_keys() -> None:
             ("Invalid", "a\nb"),
         ),
     ],
+)
+@pytest.mark.rule(
+    "api-8.4.result-none",
+    "api-8.4.result-valid",
+    "api-8.4.result-invalid",
+    "api-8.4.result-unknown-error",
+    "api-8.4.case-missing",
+    "api-8.4.case-empty",
+    "api-8.4.case-true",
+    "api-8.4.case-false",
 )
 def test_summary_of_conditions(conditions: Any, expected: tuple[str, str]) -> None:
     """Only configuration errors make a state invalid (spec: api §8.4)."""

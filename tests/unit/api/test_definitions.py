@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 import pytest
 
+from mercurylb import api
 from mercurylb.api.crd import crd
 from mercurylb.api.definition import DEFINITIONS, Column, Definition, Version
 from mercurylb.api.meta import ObjectMeta
@@ -82,12 +83,16 @@ def expected_fields(kind: str, version: str) -> dict[str, set[str]]:
     return table
 
 
+@pytest.mark.rule("api-1.kinds")
 def test_the_nine_kinds_are_defined() -> None:
     """There is a definition of each kind and of no other."""
     assert sorted(one.kind for one in DEFINITIONS) == KINDS
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.rule(
+    "api-1.kinds", "api-1.names", "api-1.versions", "api-1.deprecation", "api-1.status-subresource"
+)
 def test_names_and_versions(kind: str) -> None:
     """Names, scope, served and stored versions, deprecation and the status subresource."""
     spec, table = made(kind), TABLES[kind]
@@ -110,6 +115,7 @@ def test_names_and_versions(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.rule("api-1.1.columns")
 def test_printer_columns(kind: str) -> None:
     """`kubectl get` prints the same columns in the same order, in every version."""
     for version in made(kind)["versions"]:
@@ -121,6 +127,21 @@ def test_printer_columns(kind: str) -> None:
 
 
 @pytest.mark.parametrize(("kind", "version"), SERVED)
+@pytest.mark.rule(
+    "api-1.empty-status",
+    "api-1.2.schema",
+    "api-2.fields",
+    "api-2.status-fields",
+    "api-3.1.fields",
+    "api-3.2.fields",
+    "api-4.fields",
+    "api-5.fields",
+    "api-6.fields",
+    "api-7.fields",
+    "api-8.2.fields",
+    "api-8.3.fields",
+    "api-8.4.fields",
+)
 def test_fields(kind: str, version: str) -> None:
     """Each field has the type, format, default, bounds, enum and list type of the table."""
     schema = schema_of(kind, version)
@@ -135,6 +156,13 @@ def test_fields(kind: str, version: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.rule(
+    "api-3.1.connect-time",
+    "api-3.1.graceful-restart",
+    "api-4.service-selectors",
+    "api-8.2.fields",
+    "api-8.3.fields",
+)
 def test_rules(kind: str) -> None:
     """The same rules hold for the same fields, and say the same when they are broken."""
     found = [
@@ -152,11 +180,13 @@ def test_rules(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.rule("api-3.3.webhook")
 def test_conversion(kind: str) -> None:
     """Only BGPPeer has two versions; the controller's webhook is asked to convert them."""
     assert made(kind).get("conversion") == TABLES[kind].get("conversion")
 
 
+@pytest.mark.rule("api-1.spec-required")
 def test_only_a_pool_needs_a_spec() -> None:
     """All other kinds may be created empty."""
     needing = {kind for kind, version in SERVED if "required" in schema_of(kind, version)}
@@ -214,6 +244,18 @@ def test_bounds_do_not_hinder_reading(kind: str, version: str) -> None:
     raw = msgspec.json.encode({**break_all(schema_of(kind, version)), "metadata": {"name": "a"}})
     read: Any = msgspec.json.decode(raw, type=struct)
     assert read.metadata.name == "a"
+
+
+def test_daemons_do_without() -> None:
+    """What makes definitions takes no memory where nobody asks for them."""
+    source = Path(api.__file__).parents[1]
+    importing = {
+        path.relative_to(source).parts[0]
+        for path in source.rglob("*.py")
+        for name in ("crd", "definition")
+        if f"from mercurylb.api.{name} import" in path.read_text()
+    }
+    assert importing <= {"api", "cli"}
 
 
 class Undescribed(msgspec.Struct):

@@ -11,6 +11,7 @@ from mercurylb.config.compilation import Resources, compile_config
 from mercurylb.errors import ParseError
 
 
+@pytest.mark.rule("config-5.1.standard", "config-5.1.large", "config-5.1.named")
 @pytest.mark.parametrize(
     ("text", "printed"),
     [
@@ -25,6 +26,7 @@ def test_reads(text: str, printed: str) -> None:
     assert str(parse_community(text)) == printed
 
 
+@pytest.mark.rule("config-5.1.format", "config-5.1.content")
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -32,6 +34,7 @@ def test_reads(text: str, printed: str) -> None:
         ("1:2:3", "invalid community format: 1:2:3"),
         ("99999999:1", 'invalid community value: invalid section "99999999" of community'),
         ("1:65536", 'invalid section "65536"'),
+        ("no-export", "invalid community format: no-export"),
         ("+1:2", 'invalid section "\\+1"'),
         ("0x1:2", 'invalid section "0x1"'),
         ("1_0:2", 'invalid section "1_0"'),
@@ -46,6 +49,7 @@ def test_refuses(text: str, message: str) -> None:
         parse_community(text)
 
 
+@pytest.mark.rule("config-5.1.order")
 def test_orders_standard_before_large_of_equal_first_part() -> None:
     """A standard community compares as (a·65536+b, 0, 0)."""
     assert parse_community("0:7") < parse_community("large:7:0:1") < parse_community("0:8")
@@ -67,10 +71,12 @@ def problems_of(*objects: CommunityObject, backend: str) -> list[str]:
     ]
 
 
+@pytest.mark.rule("config-5.2.value", "config-5.2.duplicate")
+@pytest.mark.rule("api-7.global")
 def test_bad_and_repeated_aliases_are_all_told() -> None:
     """A bad value and a name that is taken, in one object or two, are problems."""
     first = object_of("a", ("one", "1:1"), ("bad", "x"), ("one", "1:2"))
-    bad = 'parsing community "bad": invalid community format: x'
+    bad = 'parsing community "bad": invalid community format: x (write a:b, or large:a:b:c)'
     taken = 'duplicate definition of community "one" (first defined in Community metallb/a)'
     assert problems_of(first, object_of("b", ("one", "1:3")), backend="frr") == [
         f"Community metallb/a: spec.communities[1].value: {bad}",
@@ -79,6 +85,7 @@ def test_bad_and_repeated_aliases_are_all_told() -> None:
     ]
 
 
+@pytest.mark.rule("config-9.native.communities")
 @pytest.mark.parametrize(("backend", "count"), [("native", 1), ("frr", 0), ("frr-k8s", 0), ("", 0)])
 def test_large_communities_are_not_for_the_native_backend(backend: str, count: int) -> None:
     """Only the native backend refuses a large community."""

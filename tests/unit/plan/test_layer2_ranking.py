@@ -162,6 +162,7 @@ ENDPOINTS: dict[str, tuple[Any, str, str]] = {
 
 
 @pytest.mark.parametrize(("states", "first", "second"), ENDPOINTS.values(), ids=ENDPOINTS)
+@pytest.mark.rule("api-10.endpoint-slice")
 def test_local_policy(states: Any, first: str, second: str) -> None:
     """With policy Local only nodes with an endpoint that takes traffic are candidates."""
     found = [verdict_of(decide(me, states=states, written=LOCAL), me) for me in ("iris1", "iris2")]
@@ -264,6 +265,12 @@ SELECTION: dict[str, tuple[dict[str, Any], str, str]] = {
 
 
 @pytest.mark.parametrize(("cluster", "first", "second"), SELECTION.values(), ids=SELECTION)
+@pytest.mark.rule(
+    "api-5.service-selectors",
+    "api-9.allow-shared-ip-l2",
+    "api-10.node-excluded",
+    "api-10.node-network",
+)
 def test_selection(cluster: dict[str, Any], first: str, second: str) -> None:
     """Advertisements, exclusion, service selectors and sharing decide as in the original."""
     found = [verdict_of(decide(me, **cluster), me) for me in ("iris1", "iris2")]
@@ -300,6 +307,7 @@ def test_without_a_configuration_nothing_is_decided() -> None:
     assert decision.reason is Layer2Reason.NO_CONFIG
 
 
+@pytest.mark.rule("api-5.preferences")
 def test_weights_add_up_over_terms_and_advertisements() -> None:
     """Preferences of all matching advertisements are summed; those for other services are not."""
     ads = [
@@ -361,6 +369,7 @@ def test_every_node_has_a_verdict() -> None:
         ([{"interfaces": ["eth0"]}, {"nodeSelectors": on("iris2")}], ("eth0",)),
     ],
 )
+@pytest.mark.rule("api-5.interfaces")
 def test_interfaces(ads: list[dict[str, Any]], expected: tuple[str, ...] | None) -> None:
     """Interfaces of the advertisements for this node are joined; one without any means all."""
     written = [advertisement(f"ad{index}", **spec) for index, spec in enumerate(ads)]

@@ -56,164 +56,380 @@ def asks(text: str) -> dict[str, Any]:
     return {"annotations": {IPS: text}}
 
 
-CASES: dict[str, tuple[tuple[Any, ...], dict[str, Any], str, str | None]] = {
-    "ClusterIP type, no status": (SINGLES, {"type": "ClusterIP"}, "", None),
-    "LB, clusterIP v4": (SINGLES, {}, "1.2.3.0", "IPAllocated"),
-    "loadBalancerIP 1.2.3.1": (SINGLES, {"loadBalancerIP": "1.2.3.1"}, "1.2.3.1", "IPAllocated"),
-    "annotation 1.2.3.1": (SINGLES, asks("1.2.3.1"), "1.2.3.1", "IPAllocated"),
-    "both set": (SINGLES, {"loadBalancerIP": "1.2.3.1", **asks("1.2.3.1")}, "", WARN),
-    "loadBalancerIP not an IP": (SINGLES, {"loadBalancerIP": "please give"}, "", WARN),
-    "annotation not an IP": (SINGLES, asks("please give"), "", WARN),
-    "annotation 1.2.3.1,1.2.3.2": (SINGLES, asks("1.2.3.1,1.2.3.2"), "", WARN),
-    "annotation 1.2.3.1 + pool2": (
+CASES = [
+    pytest.param(
+        SINGLES,
+        {"type": "ClusterIP"},
+        "",
+        None,
+        id="ClusterIP type, no status",
+        marks=pytest.mark.rule("controller-6.6.row1"),
+    ),
+    pytest.param(
+        SINGLES,
+        {},
+        "1.2.3.0",
+        "IPAllocated",
+        id="LB, clusterIP v4",
+        marks=pytest.mark.rule("controller-6.6.row2", "controller-6.4.9"),
+    ),
+    pytest.param(
+        SINGLES,
+        {"loadBalancerIP": "1.2.3.1"},
+        "1.2.3.1",
+        "IPAllocated",
+        id="loadBalancerIP 1.2.3.1",
+        marks=pytest.mark.rule("controller-6.6.row3", "allocator-14.field"),
+    ),
+    pytest.param(
+        SINGLES,
+        asks("1.2.3.1"),
+        "1.2.3.1",
+        "IPAllocated",
+        id="annotation 1.2.3.1",
+        marks=pytest.mark.rule("controller-6.6.row3"),
+    ),
+    pytest.param(
+        SINGLES,
+        {"loadBalancerIP": "1.2.3.1", **asks("1.2.3.1")},
+        "",
+        WARN,
+        id="both set",
+        marks=pytest.mark.rule("controller-6.6.row4", "allocator-14.both"),
+    ),
+    pytest.param(
+        SINGLES,
+        {"loadBalancerIP": "please give"},
+        "",
+        WARN,
+        id="loadBalancerIP not an IP",
+        marks=pytest.mark.rule("controller-6.6.row5", "allocator-14.field"),
+    ),
+    pytest.param(
+        SINGLES,
+        asks("please give"),
+        "",
+        WARN,
+        id="annotation not an IP",
+        marks=pytest.mark.rule("controller-6.6.row5", "allocator-14.invalid"),
+    ),
+    pytest.param(
+        SINGLES,
+        asks("1.2.3.1,1.2.3.2"),
+        "",
+        WARN,
+        id="annotation 1.2.3.1,1.2.3.2",
+        marks=pytest.mark.rule("controller-6.6.row6", "allocator-14.families"),
+    ),
+    pytest.param(
         SINGLES,
         {"annotations": {IPS: "1.2.3.1", POOL: "pool2"}},
         "",
         WARN,
+        id="annotation 1.2.3.1 + pool2",
+        marks=pytest.mark.rule("controller-6.6.row7", "allocator-14.pool"),
     ),
-    "requests 1.2.3.4, has 1.2.3.1": (SINGLES, {"has": "1.2.3.1", **asks("1.2.3.4")}, "", WARN),
-    "pool1 annotation": (SINGLES, {"annotations": {POOL: "pool1"}}, "1.2.3.0", "IPAllocated"),
-    "pool2 annotation while holding 1.2.3.0": (
+    pytest.param(
+        SINGLES,
+        {"has": "1.2.3.1", **asks("1.2.3.4")},
+        "",
+        WARN,
+        id="requests 1.2.3.4, has 1.2.3.1",
+        marks=pytest.mark.rule("controller-6.6.row8", "controller-6.4.7d"),
+    ),
+    pytest.param(
+        SINGLES,
+        {"annotations": {POOL: "pool1"}},
+        "1.2.3.0",
+        "IPAllocated",
+        id="pool1 annotation",
+        marks=pytest.mark.rule("controller-6.6.row9"),
+    ),
+    pytest.param(
         SINGLES,
         {"has": "1.2.3.0", "annotations": {POOL: "pool2"}},
         "3.4.5.6",
         "IPAllocated",
+        id="pool2 annotation while holding 1.2.3.0",
+        marks=pytest.mark.rule("controller-6.6.row10", "controller-6.4.7b"),
     ),
-    "unknown pool": (SINGLES, {"annotations": {POOL: "does-not-exist"}}, "", WARN),
-    "status 2.3.4.5": (SINGLES, {"has": "2.3.4.5"}, "1.2.3.0", "ClearAssignment"),
-    "status hostname + 10.10.10.10": (
+    pytest.param(
+        SINGLES,
+        {"annotations": {POOL: "does-not-exist"}},
+        "",
+        WARN,
+        id="unknown pool",
+        marks=pytest.mark.rule("controller-6.6.row11", "allocator-8.2.2"),
+    ),
+    pytest.param(
+        SINGLES,
+        {"has": "2.3.4.5"},
+        "1.2.3.0",
+        "ClearAssignment",
+        id="status 2.3.4.5",
+        marks=pytest.mark.rule("controller-6.6.row12", "controller-6.4.7a"),
+    ),
+    pytest.param(
         SINGLES,
         {"has": "foo.bar 10.10.10.10"},
         "1.2.3.0",
         "ClearAssignment",
+        id="status hostname + 10.10.10.10",
+        marks=pytest.mark.rule("controller-6.6.row13", "controller-6.4.4"),
     ),
-    "status 1.2.3.1 is kept": (SINGLES, {"has": "1.2.3.1"}, "1.2.3.1", None),
-    "NodePort with status 1.2.3.0": (SINGLES, {"type": "NodePort", "has": "1.2.3.0"}, "", None),
-    "LB, no clusterIP": (SINGLES, {"cluster": ""}, "", None),
-    "request v4 for v6 service": (SINGLES, {"cluster": V6, **asks("1.2.3.1")}, "", WARN),
-    "request v6 for v4 service": (SINGLES, asks("1000::"), "", WARN),
-    "status v6 of a v4 service": (SINGLES, {"has": "1000::"}, "1.2.3.0", "IPAllocated"),
-    "status v4 of a v6 service": (
+    pytest.param(SINGLES, {"has": "1.2.3.1"}, "1.2.3.1", None, id="status 1.2.3.1 is kept"),
+    pytest.param(
+        SINGLES,
+        {"type": "NodePort", "has": "1.2.3.0"},
+        "",
+        None,
+        id="NodePort with status 1.2.3.0",
+        marks=pytest.mark.rule("controller-6.6.row14", "controller-6.4.1"),
+    ),
+    pytest.param(
+        SINGLES,
+        {"cluster": ""},
+        "",
+        None,
+        id="LB, no clusterIP",
+        marks=pytest.mark.rule("controller-6.6.row15", "controller-6.4.3"),
+    ),
+    pytest.param(
+        SINGLES,
+        {"cluster": V6, **asks("1.2.3.1")},
+        "",
+        WARN,
+        id="request v4 for v6 service",
+        marks=pytest.mark.rule("controller-6.6.row16", "allocator-14.family"),
+    ),
+    pytest.param(
+        SINGLES,
+        asks("1000::"),
+        "",
+        WARN,
+        id="request v6 for v4 service",
+        marks=pytest.mark.rule("controller-6.6.row16"),
+    ),
+    pytest.param(
+        SINGLES,
+        {"has": "1000::"},
+        "1.2.3.0",
+        "IPAllocated",
+        id="status v6 of a v4 service",
+        marks=pytest.mark.rule("controller-6.6.row17", "controller-6.4.6-mismatch"),
+    ),
+    pytest.param(
         SINGLES,
         {"cluster": V6, "has": "1.2.3.0"},
         "1000::",
         "IPAllocated",
+        id="status v4 of a v6 service",
+        marks=pytest.mark.rule("controller-6.6.row17"),
     ),
-    "status dual of a v4 service": ((POOL5,), {"has": "1.2.3.0 1000::"}, "1.2.3.0", "IPAllocated"),
-    "dual clusterIPs, Require": (
+    pytest.param(
+        (POOL5,),
+        {"has": "1.2.3.0 1000::"},
+        "1.2.3.0",
+        "IPAllocated",
+        id="status dual of a v4 service",
+    ),
+    pytest.param(
         (POOL5,),
         {"cluster": DUAL, **REQUIRE},
         "1.2.3.0 1000::",
         "IPAllocated",
+        id="dual clusterIPs, Require",
+        marks=pytest.mark.rule("controller-6.6.row18"),
     ),
-    "dual clusterIPs, Prefer": (
+    pytest.param(
         (POOL5,),
         {"cluster": DUAL, **PREFER},
         "1.2.3.0 1000::",
         "IPAllocated",
+        id="dual clusterIPs, Prefer",
+        marks=pytest.mark.rule("controller-6.6.row18"),
     ),
-    "Prefer, single clusterIP, namespace with v4 pools": (
+    pytest.param(
         PINNED,
         {"namespace": "test-ns1", **PREFER},
         "7.8.9.0",
         "IPAllocated",
+        id="Prefer, single clusterIP, namespace with v4 pools",
+        marks=pytest.mark.rule("controller-6.6.row19"),
     ),
-    "Prefer, dual, pool1 annotation": (
+    pytest.param(
         SINGLES,
         {"cluster": DUAL, "annotations": {POOL: "pool1"}, **PREFER},
         "1.2.3.0",
         "IPAllocated",
+        id="Prefer, dual, pool1 annotation",
+        marks=pytest.mark.rule("controller-6.6.row20"),
     ),
-    "Prefer, v6 clusterIP, pool3": (
+    pytest.param(
         SINGLES,
         {"cluster": V6, "annotations": {POOL: "pool3"}, **PREFER},
         "1000::",
         "IPAllocated",
+        id="Prefer, v6 clusterIP, pool3",
+        marks=pytest.mark.rule("controller-6.6.row21"),
     ),
-    "Prefer, single v4 clusterIP, dual pool5": ((POOL5,), PREFER, "1.2.3.0", "IPAllocated"),
-    "Require, one clusterIP": ((POOL5,), REQUIRE, "", "not enough clusterips"),
-    "dual clusterIPs, one requested IP": (
+    pytest.param(
+        (POOL5,),
+        PREFER,
+        "1.2.3.0",
+        "IPAllocated",
+        id="Prefer, single v4 clusterIP, dual pool5",
+        marks=pytest.mark.rule("controller-6.6.row22", "allocator-8.6.cluster-family"),
+    ),
+    pytest.param(
+        (POOL5,),
+        REQUIRE,
+        "",
+        "not enough clusterips",
+        id="Require, one clusterIP",
+        marks=pytest.mark.rule("controller-6.6.row23", "controller-6.4.5"),
+    ),
+    pytest.param(
         (POOL5,),
         {"cluster": DUAL, **REQUIRE, **asks("1.2.3.0")},
         "",
         WARN,
+        id="dual clusterIPs, one requested IP",
+        marks=pytest.mark.rule("controller-6.6.row24"),
     ),
-    "Prefer, dual clusterIPs, one requested IP": (
+    pytest.param(
         (POOL5,),
         {"cluster": DUAL, **PREFER, **asks("1.2.3.0")},
         "",
         WARN,
+        id="Prefer, dual clusterIPs, one requested IP",
+        marks=pytest.mark.rule("controller-6.6.row24", "allocator-14.family"),
     ),
-    "Require, annotation 1.2.3.0,1000::": (
+    pytest.param(
         (POOL5,),
         {"cluster": DUAL, **REQUIRE, **asks("1.2.3.0,1000::")},
         "1.2.3.0 1000::",
         "IPAllocated",
+        id="Require, annotation 1.2.3.0,1000::",
+        marks=pytest.mark.rule("controller-6.6.row25"),
     ),
-    "requested order is kept": (
+    pytest.param(
         (POOL5,),
         {"cluster": DUAL, **REQUIRE, **asks(" 1000:: , 1.2.3.0 ")},
         "1000:: 1.2.3.0",
         "IPAllocated",
+        id="requested order is kept",
+        marks=pytest.mark.rule("controller-6.4.7d-order", "allocator-14.split"),
     ),
-    "the order at hand is kept": (
+    pytest.param(
         (POOL5,),
         {"cluster": DUAL, "has": "1.2.3.0 1000::", **REQUIRE, **asks("1000::,1.2.3.0")},
         "1.2.3.0 1000::",
         None,
+        id="the order at hand is kept",
+        marks=pytest.mark.rule("controller-6.4.7d-order"),
     ),
-    "Require, clusterIPs v6 first, status hostname + 1000::": (
+    pytest.param(
         (POOL5,),
         {"cluster": V6_FIRST, "has": "foo.bar 1000::", **REQUIRE},
         "1.2.3.0 1000::",
         "IPAllocated",
+        id="Require, clusterIPs v6 first, status hostname + 1000::",
+        marks=pytest.mark.rule("controller-6.6.row26", "allocator-7.row3"),
     ),
-    "annotation with two families, single clusterIP": ((POOL5,), asks("1.2.3.0,1000::"), "", WARN),
-    "ns test-ns1": (PINNED, {"namespace": "test-ns1"}, "7.8.9.0", "IPAllocated"),
-    "ns test-ns2": (PINNED, {"namespace": "test-ns2"}, "16.17.18.0", "IPAllocated"),
-    "label team=metallb": (PINNED, {"labels": TEAM}, "19.20.21.0", "IPAllocated"),
-    "test-ns1 + label": (
+    pytest.param(
+        (POOL5,),
+        asks("1.2.3.0,1000::"),
+        "",
+        WARN,
+        id="annotation with two families, single clusterIP",
+        marks=pytest.mark.rule("controller-6.6.row27"),
+    ),
+    pytest.param(
+        PINNED,
+        {"namespace": "test-ns1"},
+        "7.8.9.0",
+        "IPAllocated",
+        id="ns test-ns1",
+        marks=pytest.mark.rule("controller-6.6.row28"),
+    ),
+    pytest.param(
+        PINNED,
+        {"namespace": "test-ns2"},
+        "16.17.18.0",
+        "IPAllocated",
+        id="ns test-ns2",
+        marks=pytest.mark.rule("controller-6.6.row28"),
+    ),
+    pytest.param(
+        PINNED,
+        {"labels": TEAM},
+        "19.20.21.0",
+        "IPAllocated",
+        id="label team=metallb",
+        marks=pytest.mark.rule("controller-6.6.row29"),
+    ),
+    pytest.param(
         PINNED,
         {"namespace": "test-ns1", "labels": TEAM},
         "25.26.27.0",
         "IPAllocated",
+        id="test-ns1 + label",
+        marks=pytest.mark.rule("controller-6.6.row30"),
     ),
-    "status with three IPs": (
+    pytest.param(
         SINGLES,
         {"has": "1.2.3.0 1.2.3.1 1000::"},
         "1.2.3.0",
         "nolbIPsIPFamily",
+        id="status with three IPs",
+        marks=pytest.mark.rule("controller-6.6.row31", "controller-6.4.6-lb-family"),
     ),
-    "status with an invalid IP": (SINGLES, {"has": "1.2.3.999"}, "1.2.3.0", "nolbIPsIPFamily"),
-    "clusterIP None": (SINGLES, {"cluster": "None"}, "", WARN),
-    "Prefer, dual, has v4 of a dual pool": (
+    pytest.param(
+        SINGLES, {"has": "1.2.3.999"}, "1.2.3.0", "nolbIPsIPFamily", id="status with an invalid IP"
+    ),
+    pytest.param(
+        SINGLES,
+        {"cluster": "None"},
+        "",
+        WARN,
+        id="clusterIP None",
+        marks=pytest.mark.rule("controller-6.6.row32"),
+    ),
+    pytest.param(
         (POOL5,),
         {"cluster": DUAL, "has": "1.2.3.1", **PREFER},
         "1.2.3.1 1000::",
         "IPAllocated",
+        id="Prefer, dual, has v4 of a dual pool",
+        marks=pytest.mark.rule("controller-6.4.8", "allocator-8.6.add", "allocator-8.6.order"),
     ),
-    "Prefer, dual, has v4 of a v4 pool": (
+    pytest.param(
         SINGLES,
         {"cluster": DUAL, "has": "1.2.3.1", **PREFER},
         "1.2.3.1",
         "AdditionalAssignFailed",
+        id="Prefer, dual, has v4 of a v4 pool",
+        marks=pytest.mark.rule("controller-6.4.8", "allocator-8.6.failure", "allocator-8.6.stay"),
     ),
-    "deprecated annotation": (
+    pytest.param(
         SINGLES,
         {"annotations": {"metallb.universe.tf/loadBalancerIPs": "1.2.3.1"}},
         "1.2.3.1",
         "IPAllocated",
+        id="deprecated annotation",
     ),
-    "an empty current annotation hides it": (
+    pytest.param(
         SINGLES,
         {"annotations": {"metallb.universe.tf/loadBalancerIPs": "1.2.3.1", IPS: ""}},
         "1.2.3.0",
         "IPAllocated",
+        id="an empty current annotation hides it",
     ),
-}
+]
 
 
-@pytest.mark.parametrize(("pools", "written", "expected", "event"), CASES.values(), ids=CASES)
+@pytest.mark.parametrize(("pools", "written", "expected", "event"), CASES)
 def test_case(
     pools: tuple[Any, ...], written: dict[str, Any], expected: str, event: str | None
 ) -> None:
@@ -232,6 +448,12 @@ def test_case(
     assert (restarted.addresses, restarted.patch) == (decision.addresses, None)
 
 
+@pytest.mark.rule(
+    "controller-6.4.2",
+    "controller-6.6.all-removed",
+    "controller-6.3.not-loaded",
+    "allocator-9.e2e-all",
+)
 def test_nothing_is_touched_before_the_first_pools() -> None:
     """Without any configuration a service keeps its status; with an empty one it loses it."""
     book = Book()
@@ -248,13 +470,17 @@ def test_nothing_is_touched_before_the_first_pools() -> None:
     assert apply(had, decision.patch).ingress == ()
 
 
+@pytest.mark.rule("controller-6.4.11", "controller-6.3.one-write")
+@pytest.mark.rule("api-9.allocated-from-pool", "api-9.service-written")
 def test_the_patch_carries_status_and_annotations() -> None:
     """One merge patch sets the entries in order, the pool, and removes the deprecated twin."""
     had = service(annotations={OLD_FROM: "old", "keep": "me"})
     patch = diff(plan_service(had, book=book_of(POOL1)))
     assert patch is not None
     assert (patch.namespace, patch.name) == ("default", "web")
-    assert msgspec.json.decode(patch.body) == {
+    body = msgspec.json.decode(patch.body)
+    assert body["status"].pop("conditions")
+    assert body == {
         "metadata": {"resourceVersion": "7", "annotations": {FROM: "pool1", OLD_FROM: None}},
         "status": {"loadBalancer": {"ingress": [{"ip": "1.2.3.0"}]}},
     }
@@ -271,6 +497,7 @@ def test_the_patch_carries_status_and_annotations() -> None:
     }
 
 
+@pytest.mark.rule("controller-6.3.ipmode", "controller-6.3.unchanged")
 def test_only_a_difference_is_written() -> None:
     """ipMode: VIP is ours; a host name, another mode or another spelling is corrected."""
     book = book_of(POOL3)
@@ -445,6 +672,23 @@ def test_only_a_difference_is_written() -> None:
         ),
     ],
 )
+@pytest.mark.rule(
+    "controller-6.5.allocated",
+    "controller-6.5.additional",
+    "controller-6.5.clear",
+    "controller-6.5.additional-failed",
+    "controller-6.5.failed",
+    "controller-6.5.request",
+    "controller-6.5.lb-family",
+    "controller-6.5.cluster-family",
+    "controller-6.5.dual",
+    "allocator-7.nil",
+    "allocator-7.text",
+    "allocator-8.3.4-reasons",
+    "allocator-8.6.failure",
+    "allocator-14.count",
+    "allocator-14.invalid",
+)
 def test_messages(pools: Any, others: list[Service], written: dict[str, Any], message: str) -> None:
     """The first event tells the original's sentence and the true cause."""
     book = book_of(*pools)
@@ -491,6 +735,7 @@ def test_messages_fit_an_event() -> None:
     assert len(decision.pending_reason) <= 1024
 
 
+@pytest.mark.rule("controller-6.4.7c", "controller-6.4.6-cluster-family")
 def test_an_invalid_wish_does_not_take_the_address_away() -> None:
     """A service with an address keeps it while its wish, or its family, is unreadable."""
     book = book_of(POOL1)
@@ -498,24 +743,42 @@ def test_an_invalid_wish_does_not_take_the_address_away() -> None:
     plan_service(had, book=book)
     wishes = service(has="1.2.3.1", annotations={FROM: "pool1", IPS: "nonsense"})
     decision = plan_service(wishes, book=book)
-    assert (decision.outcome, decision.addresses, decision.patch) == (
-        Outcome.HELD,
-        ("1.2.3.1",),
-        None,
-    )
+    assert (decision.outcome, decision.addresses) == (Outcome.HELD, ("1.2.3.1",))
+    assert apply(wishes, decision.patch).ingress[0].ip == "1.2.3.1"
     assert reasons(decision) == ["LoadBalancerFailed"]
     headless = service(has="1.2.3.1", annotations={FROM: "pool1"}, cluster="None")
     decision = plan_service(headless, book=book)
-    assert (decision.outcome, decision.addresses, decision.patch) == (
-        Outcome.HELD,
-        ("1.2.3.1",),
-        None,
-    )
+    assert (decision.outcome, decision.addresses) == (Outcome.HELD, ("1.2.3.1",))
     assert reasons(decision) == ["noclusterIPsIPFamily"]
-    unadopted = plan_service(headless, book=book_of(POOL1))
-    assert (unadopted.addresses, unadopted.patch) == (("1.2.3.1",), None)
+    for other in (book, book_of(POOL1)):
+        decision = plan_service(headless, book=other)
+        assert decision.addresses == ("1.2.3.1",)
+        assert decision.patch is not None
+        written = msgspec.json.decode(decision.patch.body)
+        assert (list(written["metadata"]), list(written["status"])) == (
+            ["resourceVersion"],
+            ["conditions"],
+        )
 
 
+def test_an_invalid_wish_is_told_before_another_address_is_sought() -> None:
+    """A wish that cannot be read keeps a service that lost its address from getting another."""
+    written = service(has="9.9.9.9", annotations={IPS: "nonsense"})
+    decision = plan_service(written, book=book_of(POOL1))
+    assert (decision.outcome, decision.addresses) == (Outcome.PENDING, ())
+    assert reasons(decision) == ["ClearAssignment", "LoadBalancerFailed"]
+
+
+def test_both_families_are_told_when_neither_makes_sense() -> None:
+    """Unreadable addresses and unreadable cluster IPs are two events, and nothing is cleared."""
+    written = service(has="1.2.3.0 1.2.3.1", cluster="None")
+    decision = plan_service(written, book=book_of(POOL1))
+    assert reasons(decision) == ["nolbIPsIPFamily", "noclusterIPsIPFamily"]
+    assert decision.addresses == ("1.2.3.0", "1.2.3.1")
+
+
+@pytest.mark.rule("controller-6.5.deprecated", "controller-6.3.deprecated")
+@pytest.mark.rule("api-9.deprecated-event")
 def test_deprecated_annotations_are_told_when_something_is_written() -> None:
     """Each deprecated key gives a warning, but only with a change of the service."""
     keys = {"metallb.universe.tf/b": "1", "metallb.universe.tf/a": "2"}
@@ -543,6 +806,9 @@ def test_a_late_status_changes_nothing() -> None:
     assert plan_service(stale, book=book).addresses == ("1.2.3.1",)
 
 
+@pytest.mark.rule(
+    "allocator-13.row1", "allocator-13.deleted", "allocator-13.lost", "controller-6.6.one-address"
+)
 def test_waiting_services_get_what_others_give_up() -> None:
     """Deletion, a change of type or of the wish asks for another look at all services."""
     book = book_of(pool("one", "1.0.0.0/32"))
@@ -565,6 +831,14 @@ def sharing(name: str, *, local: bool, app: str, ports: str, **more: Any) -> Ser
     return service(name, annotations={SHARE: "k", IPS: "1.0.0.0"}, ports=ports, **policy, **more)
 
 
+@pytest.mark.rule(
+    "allocator-13.row2",
+    "allocator-13.row3",
+    "allocator-13.row4",
+    "allocator-13.key",
+    "allocator-5.cluster-cluster",
+    "allocator-5.local-local",
+)
 def test_sharing_follows_traffic_policy_and_selector() -> None:
     """Cluster shares with Cluster; Local only with an identical selector (spec: allocator §13)."""
     book = book_of(pool("one", "1.0.0.0/32"))
@@ -600,6 +874,7 @@ def test_a_port_given_up_on_a_shared_address_is_offered() -> None:
     assert plan_service(waiting, book=book).addresses == ("1.0.0.0",)
 
 
+@pytest.mark.rule("allocator-13.first")
 def test_plain_first_allocations_disturb_nobody() -> None:
     """A first allocation frees nothing, with a sharing key or without, so nobody is looked at."""
     book = book_of(POOL1)
@@ -609,6 +884,14 @@ def test_plain_first_allocations_disturb_nobody() -> None:
     assert not any(each.reprocess_all for each in plan_all([shared, service("b")], book=book))
 
 
+@pytest.mark.rule(
+    "allocator-9.adding",
+    "allocator-9.e2e-moved",
+    "allocator-9.reprocessed",
+    "allocator-9.pinning",
+    "allocator-9.e2e-all",
+    "controller-6.6.second-pool",
+)
 def test_pool_changes_end_to_end() -> None:
     """Addresses follow the pools as the original's end-to-end cases say (spec: allocator §9)."""
     book = book_of(POOL1)
@@ -630,6 +913,9 @@ def test_pool_changes_end_to_end() -> None:
     assert reload(pinned, POOL1, written=web).addresses == ("1.2.3.0",)
 
 
+@pytest.mark.rule(
+    "allocator-9.e2e-prefer-gains", "allocator-9.e2e-prefer-loses", "allocator-9.e2e-single"
+)
 def test_dual_stack_pool_changes() -> None:
     """A family that appears is added, one that goes takes the service to another pool if any."""
     prefer = service(cluster=DUAL, **PREFER)
@@ -649,6 +935,7 @@ def test_dual_stack_pool_changes() -> None:
     assert plan_service(had, book=book).addresses == ("1.2.3.0",)
 
 
+@pytest.mark.rule("allocator-12.order", "allocator-12.tie", "allocator-13.order")
 def test_restart_adopts_before_it_gives_away() -> None:
     """Statuses come first, the more addresses the sooner; then age, then name, decide."""
     book = book_of(pool("one", "1.0.0.0/31"))
@@ -659,6 +946,7 @@ def test_restart_adopts_before_it_gives_away() -> None:
     assert decisions == {"default/c": ("1.0.0.0",), "default/b": ("1.0.0.1",), "default/a-new": ()}
 
 
+@pytest.mark.rule("api-2.namespaces", "api-10.namespace-labels")
 def test_namespace_selectors_pin_by_labels() -> None:
     """A pool pinned by namespace labels serves exactly those namespaces."""
     written = pool(
@@ -672,12 +960,12 @@ def test_namespace_selectors_pin_by_labels() -> None:
 @pytest.mark.parametrize(
     ("service_class", "flag", "expected"),
     [
-        (None, "", True),
-        ("x", "", False),
-        ("y", "", False),
-        (None, "x", False),
-        ("x", "x", True),
-        ("y", "x", False),
+        pytest.param(None, "", True, marks=pytest.mark.rule("controller-5.flag-none-class-none")),
+        pytest.param("x", "", False, marks=pytest.mark.rule("controller-5.flag-none-class-x")),
+        pytest.param("y", "", False, marks=pytest.mark.rule("controller-5.flag-none-class-y")),
+        pytest.param(None, "x", False, marks=pytest.mark.rule("controller-5.flag-x-class-none")),
+        pytest.param("x", "x", True, marks=pytest.mark.rule("controller-5.flag-x-class-x")),
+        pytest.param("y", "x", False, marks=pytest.mark.rule("controller-5.flag-x-class-y")),
     ],
 )
 def test_load_balancer_class(service_class: str | None, flag: str, *, expected: bool) -> None:
@@ -685,6 +973,7 @@ def test_load_balancer_class(service_class: str | None, flag: str, *, expected: 
     assert is_ours(service(loadBalancerClass=service_class), flag) is expected
 
 
+@pytest.mark.rule("controller-5.lost-class")
 def test_a_service_that_lost_its_class_is_still_cleaned_up() -> None:
     """What is no load balancer any more is ours if we hold something for it or marked it."""
     former = service(type="ClusterIP")

@@ -27,6 +27,7 @@ def is_excluded(name: str, text: str = STOCK) -> bool:
     ("name", "expected"),
     [("docker0", True), ("veth1a2b", True), ("lo", True), ("lo0", False), ("eth0", False)],
 )
+@pytest.mark.rule("api-10.exclude-l2")
 def test_names(name: str, expected: bool) -> None:  # noqa: FBT001 (a table's column)
     """The stock file excludes virtual interfaces and nothing else."""
     assert is_excluded(name) is expected

@@ -81,6 +81,7 @@ WEB_ETH0 = Announced("default/web", ("eth0",))
         "taken over: create and remove",
     ],
 )
+@pytest.mark.rule("api-8.2.created", "api-8.2.takeover", "api-8.2.withdrawn")
 def test_operations(
     announced: tuple[Announced, ...],
     existing: tuple[ServiceL2Status, ...],
@@ -90,6 +91,7 @@ def test_operations(
     assert summary(diff(announced, existing, author=AUTHOR)) == expected
 
 
+@pytest.mark.rule("api-8.2.two-steps", "api-8.2.interfaces")
 def test_a_fresh_object_is_filled_in_after_it_came_back() -> None:
     """An object without status gets it by a patch of the status subresource."""
     fresh = msgspec.structs.replace(status_object("l2-a"), status=None)
@@ -106,6 +108,7 @@ def test_a_fresh_object_is_filled_in_after_it_came_back() -> None:
     }
 
 
+@pytest.mark.rule("api-8.2.interfaces")
 def test_announcing_on_all_interfaces_clears_an_earlier_list() -> None:
     """A merge patch removes the list of interfaces by null, not by leaving it out."""
     before = status_object("l2-a", interfaces=("eth0",))
@@ -113,6 +116,7 @@ def test_announcing_on_all_interfaces_clears_an_earlier_list() -> None:
     assert msgspec.json.decode(operation.body)["status"]["interfaces"] is None
 
 
+@pytest.mark.rule("api-8.2.identity", "api-8.2.owner", "api-10.own-pod")
 def test_a_creation_carries_labels_and_owner() -> None:
     """The object is found by its labels and is collected together with the speaker's pod."""
     (operation,) = diff((WEB,), (), author=AUTHOR).values()

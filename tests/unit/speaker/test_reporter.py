@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 import msgspec
+import pytest
 
 from mercurylb.api.service_l2_status import ServiceL2Status
 from mercurylb.kube.operation import Operation, Verb
@@ -79,6 +80,7 @@ class Scene:
         return verbs
 
 
+@pytest.mark.rule("api-8.2.created", "api-8.2.two-steps")
 def test_an_announcement_is_told_once() -> None:
     """Seeing the same state again tells and writes nothing new."""
     scene = Scene()
@@ -106,6 +108,7 @@ def test_an_object_that_was_created_is_not_created_again_before_it_arrives() -> 
     assert Verb.CREATE.name not in scene.take()
 
 
+@pytest.mark.rule("api-8.2.withdrawn")
 def test_letting_go_removes_the_object() -> None:
     """A service that is owned no longer loses its object; regaining it is told again."""
     scene = Scene()
@@ -118,6 +121,7 @@ def test_letting_go_removes_the_object() -> None:
     assert scene.events == ["nodeAssigned", "nodeAssigned"]
 
 
+@pytest.mark.rule("api-8.2.edited")
 def test_an_object_somebody_deletes_comes_back() -> None:
     """As long as the service is announced, its object is."""
     scene = Scene()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -29,7 +30,7 @@ class Cluster:
 
     def __init__(self, identity: Identity | None = None) -> None:
         bell = Wakeup()
-        self.stores = Stores(*(Store(bell) for _ in range(8)))
+        self.stores = Stores(*(Store(bell) for _ in fields(Stores)))
         self.view = View(self.stores, identity or Identity(node="iris1"))
         self._version = 0
         self.put(self.stores.pools, IPAddressPool, "pool", {"addresses": ["10.20.30.0/24"]})
@@ -105,6 +106,7 @@ def cluster() -> Cluster:
     return made
 
 
+@pytest.mark.rule("api-10.own-pod")
 def test_the_ranking_and_the_members_are_complete(cluster: Cluster) -> None:
     """The first step ranks both nodes and knows the other speaker."""
     assert cluster.wanted is not None
@@ -120,6 +122,7 @@ def test_a_quiet_step_changes_nothing(cluster: Cluster) -> None:
     assert cluster.view.desired.revision == revision
 
 
+@pytest.mark.rule("api-10.node-excluded")
 def test_an_excluded_node_leaves_the_ranking(cluster: Cluster) -> None:
     """A label that matters is planned at once."""
     cluster.node("iris2", **{"node.kubernetes.io/exclude-from-external-load-balancers": ""})

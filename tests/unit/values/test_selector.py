@@ -26,12 +26,14 @@ def select(key: str, operator: str, *values: str) -> Selector:
     ],
     ids=str,
 )
+@pytest.mark.rule("api-1.2.operators", "api-1.2.empty")
 def test_matches(selector: Selector, *, present: bool, other: bool, absent: bool) -> None:
     """Each operator decides as Kubernetes does; NotIn also takes what lacks the key."""
     labels = ({"a": "x"}, {"a": "z"}, {"b": "x"})
     assert [selector.matches(each) for each in labels] == [present, other, absent]
 
 
+@pytest.mark.rule("api-1.2.and", "api-1.2.or")
 def test_requirements_are_anded_and_selectors_ored() -> None:
     """All requirements of one selector must hold; of several selectors one is enough."""
     both = compile_selector({"a": "x"}, [LabelSelectorRequirement("b", "Exists")])
@@ -74,6 +76,7 @@ def test_same_meaning_is_equal() -> None:
         ("a", "In", ("x\n",), "invalid label value"),
     ],
 )
+@pytest.mark.rule("api-1.2.operators")
 def test_refuses(key: str, operator: str, values: tuple[str, ...], message: str) -> None:
     """An invalid selector says what is wrong with it."""
     with pytest.raises(ParseError, match=message):

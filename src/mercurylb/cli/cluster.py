@@ -1,0 +1,135 @@
+"""Everything that decisions read, fetched from the cluster to which the environment points."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from mercurylb.api.service import LOAD_BALANCER
+from mercurylb.cli.gathering import component_of
+from mercurylb.cli.redaction import redact
+from mercurylb.errors import Denied, KubeError, NotFound
+from mercurylb.kube import kinds
+from mercurylb.kube.client import KubeClient
+from mercurylb.kube.credentials import load_credentials
+from mercurylb.kube.resource import Identified, Resource
+from mercurylb.kube.watch import EVERYTHING, Selection
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+Json = dict[str, Any]
+
+_DEPLOYMENTS: Final = Resource("apps", "v1", "deployments", "Deployment", Identified)
+_DAEMON_SETS: Final = Resource("apps", "v1", "daemonsets", "DaemonSet", Identified)
+_EVENTS: Final = Resource("", "v1", "events", "Event", Identified)
+_WANTED: Final = (
+    (kinds.SERVICES, EVERYTHING),
+    (kinds.NAMESPACES, EVERYTHING),
+    (kinds.NODES, EVERYTHING),
+    (kinds.ENDPOINT_SLICES, EVERYTHING),
+    (kinds.IP_ADDRESS_POOLS, EVERYTHING),
+    (kinds.L2_ADVERTISEMENTS, EVERYTHING),
+    (kinds.BGP_ADVERTISEMENTS, EVERYTHING),
+    (kinds.BGP_PEERS, EVERYTHING),
+    (kinds.BFD_PROFILES, EVERYTHING),
+    (kinds.COMMUNITIES, EVERYTHING),
+    (kinds.SERVICE_L2_STATUSES, EVERYTHING),
+    (kinds.SERVICE_BGP_STATUSES, EVERYTHING),
+    (kinds.CONFIGURATION_STATES, EVERYTHING),
+    (_EVENTS, Selection(fields="involvedObject.kind=Service")),
+    *(
+        (resource, Selection(labels=f"{label} in (controller,speaker)"))
+        for resource in (kinds.PODS, _DEPLOYMENTS, _DAEMON_SETS)
+        for label in ("app.kubernetes.io/component", "component")
+    ),
+)
+_BASIC_AUTH: Final = "kubernetes.io/basic-auth"
+_TELLING_EVENT: Final = "announceFailed"
+
+
+class Cluster(msgspec.Struct, frozen=True):
+    """What was fetched."""
+
+    objects: tuple[Json, ...]
+    warnings: tuple[str, ...]
+    """What could not be, and why."""
+
+
+async def fetch() -> Cluster:
+    """Fetch everything; raises KubeError when the cluster cannot be asked at all."""
+    async with KubeClient(await load_credentials(os.environ)) as client:
+        lists = await asyncio.gather(*(_list(client, *wanted) for wanted in _WANTED))
+        objects = [item for items, _ in lists for item in items]
+        homes = {item["metadata"].get("namespace") for item in objects if component_of(item)}
+        homes |= {item["metadata"].get("namespace") for item in objects if _is_peer(item)}
+        lists += await asyncio.gather(
+            *(
+                _list(client, kinds.SECRETS, Selection(namespace=home))
+                for home in sorted(home for home in homes if home)
+            )
+        )
+    warnings = sorted({warning for _, warning in lists if warning})
+    if len(warnings) == len(_WANTED):
+        raise KubeError(warnings[0])
+    return Cluster(tuple(_chosen(item for items, _ in lists for item in items)), tuple(warnings))
+
+
+async def _list(
+    client: KubeClient, resource: Resource[Any], selection: Selection
+) -> tuple[list[Json], str]:
+    """Give the objects of a kind, or none and why."""
+    try:
+        listing = await client.list_raw(resource, selection)
+    except (Denied, NotFound) as error:
+        return [], f"{resource.plural} are missing in this picture: {error}"
+    head = {"apiVersion": resource.api_version, "kind": resource.kind}
+    return [{**head, **msgspec.json.decode(raw, type=dict)} for raw in listing.items], ""
+
+
+def _is_peer(raw: Json) -> bool:
+    return bool(raw["kind"] == kinds.BGP_PEERS.kind)
+
+
+def _chosen(objects: Iterable[Json]) -> list[Json]:
+    """Leave what matters, each object once, without secrets."""
+    found = list({_identity(item): item for item in objects}.values())
+    pending, balanced = set(), set()
+    for item in found:
+        if item["kind"] == "Service" and item.get("spec", {}).get("type") == LOAD_BALANCER:
+            balanced.add(_place(item))
+            if not item.get("status", {}).get("loadBalancer", {}).get("ingress"):
+                pending.add(_place(item))
+    return [redact(item) for item in found if _matters(item, pending, balanced)]
+
+
+def _matters(
+    item: Json, pending: set[tuple[str, str]], balanced: set[tuple[str, str]]
+) -> bool:
+    metadata = item["metadata"]
+    match item["kind"]:
+        case "Event":
+            about = item.get("involvedObject", {})
+            named = (about.get("namespace", ""), about.get("name", ""))
+            return named in pending or item.get("reason") == _TELLING_EVENT
+        case "EndpointSlice":
+            name = (metadata.get("labels") or {}).get("kubernetes.io/service-name", "")
+            return (metadata.get("namespace", ""), name) in balanced
+        case "Pod" | "Deployment" | "DaemonSet":
+            return bool(component_of(item))
+        case "Secret":
+            return bool(item.get("type") == _BASIC_AUTH)
+        case _:
+            return True
+
+
+def _place(item: Json) -> tuple[str, str]:
+    metadata = item["metadata"]
+    return metadata.get("namespace", ""), metadata.get("name", "")
+
+
+def _identity(item: Json) -> tuple[str, tuple[str, str]]:
+    return item["kind"], _place(item)
