@@ -30,7 +30,7 @@ class Terms:
 
     steps: int = 14
     ordered: bool = False
-    """Leave out what MetalLB 0.16 decides by chance: pools of equal rank."""
+    """Leave out what MetalLB 0.16 decides by chance, or one release of it unlike the next."""
     retires: bool = True
     """Services may stop being load balancers for a while."""
     restarts: Sequence[str] = ()
@@ -244,7 +244,7 @@ class _Author:
             name = draws.pick("which pool", sorted(world.pools))
             spec = world.pools[name].spec
             world.mistake = _pool_step("patch", name, _replacing(spec))
-            bad = [*spec["addresses"], draws.pick("bad address", _BAD_ADDRESSES)]
+            bad = [*spec["addresses"], self._bad_address()]
             return _pool_step("patch", name, {"addresses": bad}, spoils=True)
         spec = self._spoiled_spec(what)
         world.pool_count += 1
@@ -261,7 +261,11 @@ class _Author:
             expression = {"key": "tier", "operator": draws.pick("operator", ["In", "Equals"])}
             pin = {"serviceSelectors": [{"matchExpressions": [expression]}]}
             return {"addresses": ["10.30.0.0/30"], "serviceAllocation": pin}
-        return {"addresses": ["10.30.0.0/30", draws.pick("bad address", _BAD_ADDRESSES)]}
+        return {"addresses": ["10.30.0.0/30", self._bad_address()]}
+
+    def _bad_address(self) -> str:
+        known = _BAD_ADDRESSES if self._terms.ordered else (*_BAD_ADDRESSES, _REFUSED_LATE)
+        return self._draws.pick("bad address", known)
 
     def _add_community(self, value: str, *, spoils: bool) -> Step:
         world = self._world
@@ -417,13 +421,14 @@ _BAD_ADDRESSES: Final = (
     "nonsense",
     "10.30.1.0/33",
     "10.30.1.9-10.30.1.2",
-    "10.30.1.1-fd00:30::1",
     "10.30.1.256",
     "10.30.1.1",
     "fd00:30::/129",
     "10.30.1.1-",
     "",
 )
+_REFUSED_LATE: Final = "10.30.1.1-fd00:30::1"
+"""Some releases of MetalLB 0.16 take it for an empty range."""
 
 
 def _ranges4(zone: int) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -116,10 +117,10 @@ def parse_seeds(text: str) -> list[int]:
     """Read a list of numbers and spans of numbers."""
     found: list[int] = []
     for part in text.split(","):
-        low, _, high = part.partition("-")
-        if not low.strip().isdigit() or not (high or low).strip().isdigit():
+        span = re.fullmatch(r"\s*([0-9]+)\s*(?:-\s*([0-9]+)\s*)?", part)
+        if span is None:
             raise LabError(f"seeds {text!r}: give numbers and spans, such as 3,17,40-50")
-        found += range(int(low), int(high or low) + 1)
+        found += range(int(span[1]), int(span[2] or span[1]) + 1)
     return found
 
 

@@ -79,8 +79,12 @@ def _is_nil_named(line: Line) -> bool:
         return False
     message, other = line.event[1], line.messages(0 if line.ours is None else 1)
     if line.ours is None:
-        return "<nil>" in message and any("IPFamily" in text for text in other)
-    return "IPFamily" in message and any("<nil>" in text for text in other)
+        return "<nil>" in message and any(_names_family(text) for text in other)
+    return _names_family(message) and any("<nil>" in text for text in other)
+
+
+def _names_family(text: str) -> bool:
+    return "IPFamily" in text or "it has no IPv" in text
 
 
 def _is_mistake_told(line: Line) -> bool:
@@ -102,7 +106,7 @@ RULES: Final = (
     Rule("cause added", "event of a service that stays pending", _is_cause_added),
     Rule("family named", "a pool asked for by name that lacks the family", _is_nil_named),
     Rule("mistakes told", "invalid configuration", _is_mistake_told),
-    Rule("condition", "condition of a pending service", _is_condition),
+    Rule("condition", "condition on the Service", _is_condition),
 )
 
 
@@ -135,16 +139,15 @@ def _have_waited(unknown: set[str], ours: Picture, theirs: Picture, before: Befo
     """
     about = f": {view.ADDRESSES}"
     known = {key for key in (*ours, *theirs) if key.startswith("Service ") and key.endswith(about)}
-    moved = {
-        key
-        for key in known
-        if any(
-            now.get(key) != then.get(key)
-            for now, then in zip((ours, theirs), before.pictures, strict=True)
-        )
-    }
+    moved = {key for key in known if _has_moved(key, (ours, theirs), before)}
     differing = known & unknown
     heads = tuple(f"{key.removesuffix(about)}:" for key in differing)
     is_of_them = all(key.startswith((*heads, "events of ")) for key in unknown)
     given = [sorted(picture.get(key, "") for key in differing) for picture in (ours, theirs)]
     return len(differing) > 1 and differing <= moved and is_of_them and given[0] == given[1]
+
+
+def _has_moved(key: str, now: tuple[Picture, Picture], before: Before) -> bool:
+    """Tell whether a service lost or waited for its addresses on both sides."""
+    pairs = zip(now, before.pictures, strict=True)
+    return all(not then.get(key) or then.get(key) != at.get(key) for at, then in pairs)

@@ -2,13 +2,15 @@
 
 ``light_lab`` runs our controller and speakers and is shared, so a test must use names of its own
 and leave no fault behind (``healed`` takes care of the faults).  ``bare_lab`` has a control plane,
-nodes and kube-proxies only.
+nodes and kube-proxies only.  ``webhook_lab`` has our programs with webhooks; the other labs have
+none, so that wrong objects can be created there.
 """
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
 import pytest
 
@@ -17,8 +19,29 @@ from tests.lab.scene import Scene
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from lab.light import LightLab
+
+AUDIT_POLICY: Final = """\
+apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived]
+rules:
+- level: Metadata
+  users:
+  - system:serviceaccount:metallb:metallb-controller
+  - system:serviceaccount:metallb:metallb-speaker
+- level: None
+"""
+
+
+@dataclass(frozen=True)
+class WebhookLab:
+    """A lab with webhooks, and where the API server writes what our programs asked of it."""
+
+    lab: LightLab
+    audit_log: Path
 
 
 def _name(prefix: str) -> str:
@@ -72,3 +95,20 @@ def web(light_lab: LightLab) -> Iterator[str]:
     yield "web"
     for node in light_lab.nodes:
         light_lab.pods.remove(f"web-{node}")
+
+
+@pytest.fixture(scope="session")
+def webhook_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebhookLab]:
+    """Bring up two nodes with our programs, webhooks included, under an audit of their requests."""
+    _need_root()
+    folder = tmp_path_factory.mktemp("audit")
+    policy, log = folder / "policy.yaml", folder / "audit.log"
+    policy.write_text(AUDIT_POLICY)
+    options = (f"--audit-policy-file={policy}", f"--audit-log-path={log}")
+    with Lab.light(
+        name=_name("w"),
+        nodes=2,
+        controller_args=("--webhook-mode=enabled",),
+        apiserver_args=options,
+    ) as lab:
+        yield WebhookLab(lab, log)

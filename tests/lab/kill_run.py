@@ -34,7 +34,7 @@ BLOCKS: Final = 24
 """Each has eight addresses of either family and belongs to one pool at most."""
 SERVICES_MIN, SERVICES_MAX = 40, 110
 KILLS_PER_ROUND: Final = 4
-_QUIET_S: Final = 0.8
+_QUIET_S: Final = 0.5
 
 Json = dict[str, Any]
 

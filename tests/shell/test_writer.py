@@ -99,6 +99,7 @@ async def test_latest_of_a_key_wins(background: Any, until: Any) -> None:
 @pytest.mark.parametrize(
     "error", [Unreachable("gone"), ApiError(429, "TooManyRequests", ""), ApiError(503, "Busy", "")]
 )
+@pytest.mark.rule("api-8.4.retried")
 async def test_passing_failures_are_retried(background: Any, error: KubeError) -> None:
     """What passes by itself is tried again until it works; others are not held up."""
     server, outcomes = Server(), list[Outcome]()

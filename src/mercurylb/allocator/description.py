@@ -120,6 +120,8 @@ def _describe_holders(usage: FamilyUsage) -> list[str]:
 def describe_names(wanted: str, names: Iterable[str]) -> str:
     """Give the names that are most like one that does not exist."""
     every = list(names)
+    if not every:
+        return "there are none"
     shown = sorted(every, key=lambda name: (-_likeness(wanted, name), name))[:_NEAR_MAX]
     more = f" and {len(every) - len(shown)} more" if len(every) > len(shown) else ""
     return f"there are {', '.join(shown)}{more}" if len(every) > 1 else f"there is {shown[0]} only"

@@ -2,59 +2,52 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
+from typing import TYPE_CHECKING
 
 from mercurylb import __version__
-from mercurylb.errors import MercuryError
+
+if TYPE_CHECKING:
+    import click
+
+_MISSING = "mercurylb: the operator's command needs an extra: pip install 'mercurylb[cli]'"
 
 
 def main() -> None:
     """Run the command; exit 0 when it worked, 1 when it failed, 2 when it was called wrongly."""
     try:
-        import click  # noqa: PLC0415 (an extra: say so when it is missing)
+        import click  # noqa: F401, PLC0415 (an extra: say so when it is missing)
     except ImportError:
-        sys.exit("mercurylb: the operator's command needs an extra: pip install 'mercurylb[cli]'")
+        sys.exit(_MISSING)
+    command()(prog_name="mercurylb")
 
-    @click.group()
+
+def command() -> click.Group:
+    """Give the command with all its subcommands; none of them imports more than click yet."""
+    import click  # noqa: PLC0415 (an extra)
+
+    from mercurylb.cli.explain import explain  # noqa: PLC0415 (need click)
+    from mercurylb.cli.migrate import migrate  # noqa: PLC0415
+    from mercurylb.cli.options import EXIT_CODES  # noqa: PLC0415
+    from mercurylb.cli.plan import plan  # noqa: PLC0415
+    from mercurylb.cli.snapshot import snapshot  # noqa: PLC0415
+    from mercurylb.cli.validate import validate  # noqa: PLC0415
+
+    @click.group(epilog=EXIT_CODES)
     @click.version_option(__version__, prog_name="mercurylb")
-    def command() -> None:
-        """Ask MercuryLB why things are as they are.
+    def mercurylb() -> None:
+        """Ask MercuryLB why things are as they are, and what would be if.
 
         The cluster is found as kubectl finds it: KUBECONFIG, the pod's service account, then
-        ~/.kube/config. Shell completion: eval "$(_MERCURYLB_COMPLETE=bash_source mercurylb)".
+        ~/.kube/config. Colours are for terminals only, and NO_COLOR turns them off.
+
+        Shell completion: eval "$(_MERCURYLB_COMPLETE=bash_source mercurylb)", or zsh_source,
+        fish_source.
         """
 
-    @command.group()
-    def explain() -> None:
-        """Tell the reasons of a decision."""
-
-    @explain.command("service")
-    @click.argument("service", metavar="[NAMESPACE/]NAME")
-    @click.option(
-        "--namespace",
-        "-n",
-        default="metallb",
-        show_default=True,
-        envvar="METALLB_NAMESPACE",
-        show_envvar=True,
-        help="Where MercuryLB's configuration is.",
-    )
-    @click.option("--lb-class", default="", help="The daemons' --lb-class, if they have one.")
-    @click.option("--output", "-o", type=click.Choice(["text", "json"]), default="text")
-    def explain_service(service: str, namespace: str, lb_class: str, output: str) -> None:
-        """Tell why a service has its address or has none, and which nodes may announce it."""
-        from mercurylb.cli.explain import explain_from_cluster  # noqa: PLC0415 (`--help` is quick)
-
-        try:
-            explanation = asyncio.run(
-                explain_from_cluster(service, namespace=namespace, lb_class=lb_class)
-            )
-        except MercuryError as error:
-            raise click.ClickException(str(error)) from error
-        click.echo(explanation.as_json() if output == "json" else explanation.as_text())
-
-    command()
+    for each in (explain, validate, plan, snapshot, migrate):
+        mercurylb.add_command(each)
+    return mercurylb
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ Json = dict[str, Any]
 _DEPLOYMENTS: Final = Resource("apps", "v1", "deployments", "Deployment", Identified)
 _DAEMON_SETS: Final = Resource("apps", "v1", "daemonsets", "DaemonSet", Identified)
 _EVENTS: Final = Resource("", "v1", "events", "Event", Identified)
-_WANTED: Final = (
+_WANTED: Final[tuple[tuple[Resource[Any], Selection], ...]] = (
     (kinds.SERVICES, EVERYTHING),
     (kinds.NAMESPACES, EVERYTHING),
     (kinds.NODES, EVERYTHING),
@@ -106,9 +106,7 @@ def _chosen(objects: Iterable[Json]) -> list[Json]:
     return [redact(item) for item in found if _matters(item, pending, balanced)]
 
 
-def _matters(
-    item: Json, pending: set[tuple[str, str]], balanced: set[tuple[str, str]]
-) -> bool:
+def _matters(item: Json, pending: set[tuple[str, str]], balanced: set[tuple[str, str]]) -> bool:
     metadata = item["metadata"]
     match item["kind"]:
         case "Event":

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
+from mercurylb.cli.old_config import Advertisement, NodeSelector, OldConfig, Peer
 from mercurylb.config.problem import Problem
 from mercurylb.errors import ConfigError, ParseError
 from mercurylb.values.address import quoted
@@ -40,84 +41,6 @@ _TEXTS: Final = frozenset(
 _ZERO_COUNTERS: Final = ("assignedIPv4", "assignedIPv6", "availableIPv4", "availableIPv6")
 
 
-class _Old(msgspec.Struct, frozen=True, rename="kebab"):
-    """What all parts of the old file have in common: unknown keys are ignored."""
-
-
-class Expression(_Old, frozen=True):
-    """A requirement on labels."""
-
-    key: str = ""
-    operator: str = ""
-    values: tuple[str, ...] | None = None
-
-
-class NodeSelector(_Old, frozen=True, rename="kebab"):
-    """Which nodes."""
-
-    match_labels: dict[str, str] | None = None
-    match_expressions: tuple[Expression, ...] | None = None
-
-
-class Peer(_Old, frozen=True, rename="kebab"):
-    """A router."""
-
-    my_asn: int = 0
-    peer_asn: int = 0
-    peer_address: str = ""
-    source_address: str = ""
-    peer_port: int = 0
-    hold_time: str = ""
-    keepalive_time: str = ""
-    router_id: str = ""
-    node_selectors: tuple[NodeSelector, ...] | None = None
-    password: str = ""
-    bfd_profile: str = ""
-    ebgp_multihop: bool = False
-
-
-class Advertisement(_Old, frozen=True, rename="kebab"):
-    """How addresses of a pool are told."""
-
-    aggregation_length: int | None = None
-    aggregation_length_v6: int | None = None
-    localpref: int = 0
-    communities: tuple[str, ...] | None = None
-
-
-class AddressPool(_Old, frozen=True, rename="kebab"):
-    """Addresses and how they are announced."""
-
-    protocol: str = ""
-    name: str = ""
-    addresses: tuple[str, ...] | None = None
-    auto_assign: bool | None = None
-    avoid_buggy_ips: bool | None = None
-    bgp_advertisements: tuple[Advertisement, ...] | None = None
-
-
-class BfdProfile(_Old, frozen=True, rename="kebab"):
-    """How quickly the loss of a router is noticed."""
-
-    name: str = ""
-    receive_interval: int | None = None
-    transmit_interval: int | None = None
-    detect_multiplier: int | None = None
-    echo_interval: int | None = None
-    echo_mode: bool = False
-    passive_mode: bool = False
-    minimum_ttl: int | None = None
-
-
-class OldConfig(_Old, frozen=True, rename="kebab"):
-    """The whole file."""
-
-    peers: tuple[Peer, ...] | None = None
-    bgp_communities: dict[str, str] | None = None
-    address_pools: tuple[AddressPool, ...] | None = None
-    bfd_profiles: tuple[BfdProfile, ...] | None = None
-
-
 class Conversion(msgspec.Struct, frozen=True):
     """What came of it."""
 
@@ -137,7 +60,7 @@ def convert(value: object, *, namespace: str) -> Conversion:
 
 
 def _with_texts(value: Any, *, is_text: bool = False) -> Any:  # noqa: ANN401 (JSON)
-    """Give numbers and booleans as text where text belongs: the old reader took `password: 1234`."""
+    """Give numbers as text where text belongs: the old reader took `password: 1234`."""
     if isinstance(value, dict):
         return {
             key: _with_texts(item, is_text=is_text or key in _TEXTS) for key, item in value.items()

@@ -8,12 +8,12 @@ other exception leaves this room. Meaning is not looked at: a document is a JSON
 
 from __future__ import annotations
 
-import re
 from typing import Any, Final
 
 import msgspec
 import yaml
 
+from mercurylb.cli.lines import Lines
 from mercurylb.cli.scalars import resolve
 from mercurylb.errors import ParseError
 from mercurylb.values.address import quoted
@@ -32,7 +32,6 @@ _LINES_BYTES_MAX: Final = 4 * 1024 * 1024
 """Larger JSON files are read without line numbers, at many times the speed."""
 
 _LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_STEP: Final = re.compile(r"\[(\d+)\]")
 _MERGE: Final = "<<"
 
 
@@ -44,52 +43,6 @@ class UnreadableDocument(ParseError):  # noqa: N818 (named for what it is about)
         self.source = source
         self.line = line
         self.message = message
-
-
-class Lines:
-    """The line of each key and each list item of a document."""
-
-    def __init__(self) -> None:
-        self._of: dict[int, dict[str | int, int]] = {}
-        self._containers: list[object] = []
-
-    def note(self, container: object, key: str | int, line: int) -> None:
-        """Remember the line of one entry."""
-        entries = self._of.get(id(container))
-        if entries is None:
-            entries = self._of[id(container)] = {}
-            self._containers.append(container)  # Keeps the id taken.
-        entries[key] = line
-
-    def find(self, root: object, path: str, *, line: int) -> int:
-        """Give the line of a field path, or of the nearest thing around it; `line` is the root's.
-
-        Keys may contain dots: the longest key that the path goes on with is followed.
-        """
-        container = root
-        while path and isinstance(container, dict | list):
-            step = _next_step(container, path)
-            if step is None:
-                break
-            key, path = step
-            line = self._of.get(id(container), {}).get(key, line)
-            container = container[key]
-        return line
-
-
-def _next_step(container: dict[str, Any] | list[Any], path: str) -> tuple[Any, str] | None:
-    if isinstance(container, list):
-        match = _STEP.match(path)
-        if match is None or int(match[1][:9]) >= len(container):
-            return None
-        return int(match[1][:9]), path[match.end() :]
-    path = path.removeprefix(".")
-    end = len(path)
-    while end > 0:
-        if path[:end] in container:
-            return path[:end], path[end:]
-        end = max(path.rfind(".", 0, end), path.rfind("[", 0, end))
-    return None
 
 
 class Document(msgspec.Struct, frozen=True):
@@ -198,6 +151,7 @@ class _Frame:
         self.anchor = anchor
         self.line = line
         self.key: str | None = None
+        self.is_merging = False
         self.size = 1
         self.merged: list[dict[str, Any]] = []
 
@@ -255,9 +209,9 @@ class _Builder:
         if key in top.value:
             raise self._refuse(line, f"key {quoted(key)} stands there twice")
         top.key = key
-        if key == _MERGE and is_plain:
-            return
-        self._lines.note(top.value, key, line)
+        top.is_merging = is_plain and key == _MERGE
+        if not top.is_merging:
+            self._lines.note(top.value, key, line)
 
     def _open(self, value: dict[str, Any] | list[Any], event: yaml.NodeEvent, line: int) -> None:
         top = self._stack[-1] if self._stack else None
@@ -307,7 +261,7 @@ class _Builder:
             return
         key, top.key = top.key, None
         assert key is not None
-        if key != _MERGE:
+        if not top.is_merging:
             top.value[key] = value
             return
         parts: list[Any] = value if isinstance(value, list) else [value]

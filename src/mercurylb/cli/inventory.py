@@ -6,7 +6,7 @@ An object that does not fit its kind is a problem with its field path, never an 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -52,6 +52,9 @@ CONFIGURED: Final = frozenset(
 """Kinds that people write."""
 
 _PATH: Final = re.compile(r" - at `(?:key in )?\$\.?([^`]*)`$")
+_CLUSTER_WIDE: Final = frozenset(
+    resource.kind for resource in READ.values() if not resource.namespaced
+)
 _OLD_PEER: Final = "metallb.io/v1beta1"
 
 
@@ -66,11 +69,15 @@ class Item:
     value: Any = None
     """The struct; None if the kind is not read, or `problem` says why it cannot be."""
     problem: Problem | None = None
+    home: str = ""
+    """The namespace it counts as in if it names none."""
 
     @property
     def key(self) -> str:
-        """Give `namespace/name` as written."""
-        return key_of(self.raw)
+        """Give `namespace/name`."""
+        key = key_of(self.raw)
+        is_bare = not self.home or "/" in key or self.kind in _CLUSTER_WIDE
+        return key if is_bare else f"{self.home}/{key}"
 
     @property
     def title(self) -> str:
@@ -130,31 +137,29 @@ def read_item(document: Document, raw: Json, *, namespace: str = "") -> Item:
     """Read one object into the struct of its kind."""
     api_version = raw.get("apiVersion")
     group = api_version.rpartition("/")[0] if isinstance(api_version, str) else ""
-    kind = raw["kind"]
-    resource = READ.get((group, kind))
+    item = Item(document, raw, raw["kind"], group, home=namespace)
+    resource = READ.get((group, item.kind))
     if resource is None:
-        return Item(document, raw, kind, group)
+        return item
     try:
-        if kind == "BGPPeer" and api_version == _OLD_PEER:
-            raw = {**convert_bgp_peer(raw, to_version="v1beta2")}
-        value = msgspec.convert(raw, resource.type)
+        current = raw
+        if item.kind == "BGPPeer" and api_version == _OLD_PEER:
+            current = {**convert_bgp_peer(raw, to_version="v1beta2")}
+        value = msgspec.convert(current, resource.type)
     except msgspec.ValidationError as error:
-        text = str(error)
-        path = _PATH.search(text)
-        where = (path[1] if path else "").replace("[...]", "")
-        problem = _unreadable(raw, kind, where, _PATH.sub("", text))
-        return Item(document, raw, kind, group, None, problem)
+        path = _PATH.search(str(error))
+        where = path[1].replace("[...]", "") if path else ""
+        return replace(item, problem=_unreadable(item, where, _PATH.sub("", str(error))))
     except (ParseError, RecursionError) as error:
-        return Item(document, raw, kind, group, None, _unreadable(raw, kind, "", str(error)))
+        return replace(item, problem=_unreadable(item, "", str(error)))
     if resource.namespaced and namespace and not value.metadata.namespace:
         metadata = msgspec.structs.replace(value.metadata, namespace=namespace)
         value = msgspec.structs.replace(value, metadata=metadata)
-    return Item(document, raw, kind, group, value)
+    return replace(item, value=value)
 
 
-def _unreadable(raw: Json, kind: str, field: str, message: str) -> Problem:
-    title = clip(f"{kind} {key_of(raw)}")
-    return Problem(title, field, "", clip(message, 1024), code=Code.UNREADABLE.value)
+def _unreadable(item: Item, field: str, message: str) -> Problem:
+    return Problem(item.title, field, "", clip(message, 1024), code=Code.UNREADABLE.value)
 
 
 def key_of(raw: Json) -> str:

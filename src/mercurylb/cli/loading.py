@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from mercurylb.cli.documents import Document, Lines
+from mercurylb.cli.documents import Document
 from mercurylb.cli.files import read_documents
 from mercurylb.cli.gathering import MARKER, gather
 from mercurylb.cli.inventory import Inventory, take_inventory
+from mercurylb.cli.lines import Lines
 from mercurylb.cli.options import say, telling
 
 if TYPE_CHECKING:

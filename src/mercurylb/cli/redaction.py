@@ -7,7 +7,10 @@ and with which flags they run.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 Json = dict[str, Any]
 
@@ -18,7 +21,6 @@ _METADATA: Final = (
     *("name", "namespace", "uid", "resourceVersion", "generation", "labels"),
     *("creationTimestamp", "deletionTimestamp", "ownerReferences"),
 )
-_WORKLOADS: Final = ("Deployment", "DaemonSet")
 _CONTAINER: Final = ("name", "image", "command", "args")
 _ENVIRONMENT_PREFIX: Final = "METALLB_"
 _FLAGS_MAX: Final = 200
@@ -26,32 +28,9 @@ _FLAGS_MAX: Final = 200
 
 def redact(raw: Json) -> Json:
     """Give the part of an object that a snapshot keeps."""
-    kind = raw.get("kind")
     kept = {**raw, "metadata": _metadata(raw.get("metadata"))}
-    if kind == "Secret":
-        return _secret(kept)
-    if kind == "BGPPeer":
-        return _peer(kept)
-    if kind == "Pod":
-        status = _part(raw, "status")
-        return {
-            **_head(kept),
-            "spec": _pod_spec(_part(raw, "spec")),
-            "status": _only(status, "phase", "podIP", "podIPs", "hostIP", "conditions"),
-        }
-    if kind in _WORKLOADS:
-        spec = _part(raw, "spec")
-        template = {"spec": _pod_spec(_part(_part(spec, "template"), "spec"))}
-        return {
-            **_head(kept),
-            "spec": _only(spec, "replicas") | {"template": template},
-            "status": _part(raw, "status"),
-        }
-    if kind == "Node":
-        return {**_head(kept), "status": _only(_part(raw, "status"), "conditions", "addresses")}
-    if kind == "Namespace":
-        return _head(kept)
-    return kept
+    part = _PARTS.get(str(raw.get("kind")))
+    return kept if part is None else part(kept)
 
 
 def _head(raw: Json) -> Json:
@@ -90,6 +69,29 @@ def _peer(raw: Json) -> Json:
     return {**raw, "spec": {**spec, "password": REDACTED}} if spec.get("password") else raw
 
 
+def _pod(raw: Json) -> Json:
+    status = _part(raw, "status")
+    return {
+        **_head(raw),
+        "spec": _pod_spec(_part(raw, "spec")),
+        "status": _only(status, "phase", "podIP", "podIPs", "hostIP", "conditions"),
+    }
+
+
+def _workload(raw: Json) -> Json:
+    spec = _part(raw, "spec")
+    template = {"spec": _pod_spec(_part(_part(spec, "template"), "spec"))}
+    return {
+        **_head(raw),
+        "spec": _only(spec, "replicas") | {"template": template},
+        "status": _part(raw, "status"),
+    }
+
+
+def _node(raw: Json) -> Json:
+    return {**_head(raw), "status": _only(_part(raw, "status"), "conditions", "addresses")}
+
+
 def _pod_spec(spec: Json) -> Json:
     containers = [
         _only(container, *_CONTAINER) | {"env": _environment(container)}
@@ -107,3 +109,14 @@ def _environment(container: Json) -> list[Json]:
         and str(variable.get("name")).startswith(_ENVIRONMENT_PREFIX)
         and "SECRET" not in str(variable.get("name"))
     ]
+
+
+_PARTS: Final[Mapping[str, Callable[[Json], Json]]] = {
+    "Secret": _secret,
+    "BGPPeer": _peer,
+    "Pod": _pod,
+    "Deployment": _workload,
+    "DaemonSet": _workload,
+    "Node": _node,
+    "Namespace": _head,
+}

@@ -45,10 +45,13 @@ def summary(validation: Validation) -> str:
     skipped = sum(validation.skipped.values())
     kinds = ", ".join(f"{count} {kind}" for kind, count in validation.skipped.items())
     rest = f"; {skipped} of other kinds skipped ({kinds})" if skipped else ""
+    services = (
+        "" if validation.are_services_checked else "; services not, the configuration comes first"
+    )
     objects = "object" if validation.checked == 1 else "objects"
     return (
         f"{validation.checked} {objects} checked for namespace {validation.namespace}:"
-        f" {_count(errors, 'error')}, {_count(warnings, 'warning')}{rest}"
+        f" {_count(errors, 'error')}, {_count(warnings, 'warning')}{rest}{services}"
     )
 
 

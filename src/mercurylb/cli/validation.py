@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
+from copy import deepcopy
+from dataclasses import replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,7 +15,7 @@ from mercurylb.allocator.book import Book
 from mercurylb.api.service import LOAD_BALANCER, Service, ServiceSpec
 from mercurylb.cli import schema
 from mercurylb.cli.gathering import DEFAULT_NAMESPACE
-from mercurylb.cli.inventory import CONFIGURED, Inventory, Item
+from mercurylb.cli.inventory import CONFIGURED, Inventory, Item, read_item
 from mercurylb.config.compilation import compile_config
 from mercurylb.config.problem import DESCRIPTIONS, Code, Problem
 from mercurylb.config.resources import gather
@@ -32,6 +35,9 @@ SERVICE_CODE: Final = "service-"
 RULES: Final = {**schema.CODES, **{code.value: text for code, text in DESCRIPTIONS.items()}}
 """What holds when nothing is wrong, for each code; services have the codes of causes."""
 
+_STEP: Final = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
+_MENDED_MAX: Final = 20
+"""Unreadable fields of one object."""
 _GROUP: Final = "metallb.io"
 _ASSUMED: Final = {"IPv4": "192.0.2.1", "IPv6": "2001:db8::1"}
 """Cluster IPs for services that no API server has seen yet."""
@@ -65,6 +71,8 @@ class Validation(msgspec.Struct, frozen=True):
     """Objects of other kinds, by kind."""
     namespace: str
     """Where the configuration was taken to be read."""
+    are_services_checked: bool = True
+    """Whether services were asked for; not if the configuration has mistakes."""
 
     def is_failed(self, *, is_strict: bool = False) -> bool:
         """Tell whether anything is wrong; warnings count if strict."""
@@ -73,18 +81,18 @@ class Validation(msgspec.Struct, frozen=True):
 
 def guess_namespace(inventory: Inventory) -> str:
     """Give the namespace that most configuration objects name."""
-    votes = Counter(
-        item.value.metadata.namespace
-        for item in inventory.items
-        if item.kind in CONFIGURED and item.value is not None and item.value.metadata.namespace
-    )
-    return min(votes, key=lambda name: (-votes[name], name)) if votes else DEFAULT_NAMESPACE
+    named = (item.key.partition("/") for item in inventory.items if item.kind in CONFIGURED)
+    votes = Counter(namespace for namespace, separator, _ in named if separator)
+    if not votes:
+        return DEFAULT_NAMESPACE
+    return min(votes, key=lambda name: (-votes[name], not name.startswith("metallb"), name))
 
 
 def validate(
     inventory: Inventory, *, namespace: str, backend: str, lb_class: str = ""
 ) -> Validation:
     """Check everything in an inventory as the API server, the controller and the speakers do."""
+    inventory = replace(inventory, items=[_mended(item) for item in inventory.items])
     configured = [item for item in inventory.items if item.kind in CONFIGURED]
     foreign = [item for item in inventory.others if item.group == _GROUP]
     findings = [
@@ -93,12 +101,14 @@ def validate(
         *_check_places(configured, namespace),
     ]
     config, problems = _compile(inventory, namespace, backend)
+    said = {(found.problem.object, found.problem.field) for found in findings}
+    problems = tuple(each for each in problems if (each.object, each.field) not in said)
     findings += _placed(configured, problems)
     services = [item for item in inventory.items if item.kind == "Service"]
     findings += [
         _found(item.document, item.problem) for item in services if item.problem is not None
     ]
-    if config is not None:
+    if config is not None and not any(item.problem for item in configured):
         findings += _check_services(services, config, home=namespace, lb_class=lb_class)
     skipped = Counter(
         item.kind
@@ -110,7 +120,37 @@ def validate(
         checked=len(configured) + len(foreign) + len(services),
         skipped=dict(sorted(skipped.items())),
         namespace=namespace,
+        are_services_checked=config is not None or not services,
     )
+
+
+def _mended(item: Item) -> Item:
+    """Leave out the fields that cannot be read, so that the others are looked at as well."""
+    if item.problem is None or item.kind not in CONFIGURED:
+        return item
+    raw, mended = deepcopy(item.raw), item
+    for _ in range(_MENDED_MAX):
+        if mended.problem is None or not _remove(raw, mended.problem.field):
+            break
+        mended = read_item(item.document, raw, namespace=item.home)
+    return replace(item, value=mended.value)
+
+
+def _remove(raw: Any, path: str) -> bool:  # noqa: ANN401 (JSON)
+    """Take a field out of an object; tell whether it was there."""
+    steps = [int(index) if index else name for name, index in _STEP.findall(path)]
+    for step in steps[:-1]:
+        try:
+            raw = raw[step]
+        except (KeyError, IndexError, TypeError):
+            return False
+    if not steps or not isinstance(raw, dict | list):
+        return False
+    try:
+        del raw[steps[-1]]
+    except (KeyError, IndexError, TypeError):
+        return False
+    return True
 
 
 def _position(found: Finding) -> tuple[str, int, str, str]:
@@ -194,7 +234,7 @@ def _check_services(
 ) -> Iterator[Finding]:
     """Find services that this configuration gives no address."""
     wanted = {
-        item.value.metadata.key: (item, _with_cluster_ips(item.value))
+        item.value.metadata.key: (item, with_cluster_ips(item.value))
         for item in items
         if item.value is not None
         and item.value.wish.type == LOAD_BALANCER
@@ -221,7 +261,7 @@ def _check_services(
         yield _found(item.document, problem)
 
 
-def _with_cluster_ips(service: Service) -> Service:
+def with_cluster_ips(service: Service) -> Service:
     """Give a service the cluster IPs that an API server would, families as it asks."""
     spec: ServiceSpec = service.wish
     if cluster_ips(spec):

@@ -258,7 +258,6 @@ class Election:
         if lease is not None and self._is_older(lease):
             return []
         before, self._lease = self._lease, lease
-        self._must_read = False
         if _record(before) != _record(lease) or not self._has_looked:
             self._seen_at = now
             self._is_free = self._may_be_taken(lease, now)
@@ -275,7 +274,7 @@ class Election:
         if lease is not None and lease.holder:
             is_known_to_be_ours = not self._has_looked or self._may_have_acquired
             return lease.holder == self._config.identity and is_known_to_be_ours
-        # After our own right to act ended somebody else may have acquired it, before it was emptied.
+        # Later somebody else may have acquired it before it was emptied.
         was_ours = self.role is Role.LEADER and now < self.may_act_until
         is_released = lease is not None and lease.spec.lease_duration_seconds == RELEASED_DURATION_S
         return is_released or was_ours or not self._has_looked
@@ -284,13 +283,16 @@ class Election:
         """Take that the request was accepted, and what the lease is since then."""
         request = self._end_request()
         self._failure_count = 0
+        self._must_read = False
         effects = self.on_observed(lease, now)
         # A watch may have shown a later version already; what counts is that the term goes on.
         known = self._lease
         is_ours = (
             known is not None and known.holder == self._config.identity and known.term == lease.term
         )
-        if isinstance(request, Announce):
+        if isinstance(request, Read):
+            self._may_have_acquired = False
+        elif isinstance(request, Announce):
             self._announced_at = now
             self._announced_first_at = min(self._announced_first_at, now)
         elif isinstance(request, Renew) and is_ours and self.role is Role.LEADER:
@@ -308,6 +310,7 @@ class Election:
         """Take that there is no such lease."""
         self._end_request()
         self._failure_count = 0
+        self._must_read = self._may_have_acquired = False
         return self.on_observed(None, now)
 
     def on_conflict(self, now: float) -> None:

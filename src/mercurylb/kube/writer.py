@@ -126,7 +126,7 @@ class Writer:
     @property
     def pending_count(self) -> int:
         """Give how many keys have an operation that is not finished."""
-        return len(self._waiting.keys() | self._in_flight)
+        return len(self._waiting) + sum(key not in self._waiting for key in self._in_flight)
 
     def is_busy(self, key: str) -> bool:
         """Tell whether an operation of this key is waiting or in flight."""

@@ -13,10 +13,8 @@ import msgspec
 
 from mercurylb.allocator.book import Book
 from mercurylb.api.service import LOAD_BALANCER
-from mercurylb.config.compilation import compile_config
-from mercurylb.config.model import Config
 from mercurylb.config.problem import clip
-from mercurylb.config.resources import FIELDS, Resources, for_controller
+from mercurylb.config.resources import Resources, for_controller
 from mercurylb.errors import Problem
 from mercurylb.plan.cause import Cause, CauseCode
 from mercurylb.plan.claim import read_ingress
@@ -25,6 +23,7 @@ from mercurylb.plan.layer2 import Layer2Decision, plan_layer2
 from mercurylb.plan.notes import take_notes
 from mercurylb.plan.pending import why_pending, why_wish_fails
 from mercurylb.plan.request import Offer, listed
+from mercurylb.plan.salvage import salvage
 from mercurylb.plan.service import is_ours, plan_all, plan_service
 from mercurylb.plan.snapshot import ServiceEvent, Snapshot
 from mercurylb.plan.unannounced import why_unannounced
@@ -97,28 +96,6 @@ def _other_class(service: Service, lb_class: str) -> Cause:
     )
 
 
-def salvage(resources: Resources) -> tuple[Config, tuple[Problem, ...]]:
-    """Compile what is all right, and give the problems of the whole."""
-    config, problems = compile_config(resources)
-    found = problems
-    while config is None:
-        named = {problem.object for problem in found}
-        rest = {
-            field: tuple(item for item in objects if _title(kind, item) not in named)
-            for kind, field in FIELDS.items()
-            for objects in [getattr(resources, field)]
-        }
-        if all(len(rest[field]) == len(getattr(resources, field)) for field in rest):
-            return Config(), problems
-        resources = msgspec.structs.replace(resources, **rest)
-        config, found = compile_config(resources)
-    return config, problems
-
-
-def _title(kind: str, item: Service) -> str:
-    return clip(f"{kind} {item.metadata.key}")
-
-
 class _Explainer:
     """One service on its way through the questions."""
 
@@ -148,7 +125,7 @@ class _Explainer:
         ]
         decisions = plan_all(ours, book=self.book)
         decision = next(item for item in decisions if item.service == self.key)
-        if decision.addresses:
+        if decision.outcome is Outcome.KEPT:
             verdicts = plan_service(self.service, book=self.book, explain=True).verdicts
             decision = msgspec.structs.replace(decision, verdicts=verdicts)
         return msgspec.structs.replace(decision, patch=None)
@@ -241,7 +218,7 @@ class _Explainer:
         had = f" instead of {', '.join(self.has)}" if self.has else ""
         return Cause(
             CauseCode.NOT_YET_WRITTEN,
-            f"the service is to get {wanted}{had} of pool {self.decision.pool}, and that is not"
+            f"the service is to get {wanted} of pool {self.decision.pool}{had}, and that is not"
             " written yet",
             "look again; if it stays so, look at the controller's log",
         )

@@ -183,6 +183,10 @@ def outsider(claim: Claim, pool: Pool) -> Cause | None:
     )
 
 
+def _backend(key: str) -> str:
+    return f"Local with {key}" if key else "Cluster"
+
+
 def _why_not_shared(claim: Claim, address: Address, book: Book) -> Cause | None:
     """Tell who has an address, and why the service may not join."""
     for other in book.holders(address):
@@ -209,9 +213,9 @@ def _why_not_shared(claim: Claim, address: Address, book: Book) -> Cause | None:
         if own_backend != backend:
             return Cause(
                 CauseCode.BACKEND_DIFFERS,
-                f"the service asks for {address}, which {other} has, and with"
-                " externalTrafficPolicy Local both must have the same policy and select the same"
-                f" pods: {quoted(backend)} there, {quoted(own_backend)} here",
+                f"the service asks for {address}, which {other} has, and where"
+                " externalTrafficPolicy is Local both must have that policy and select the same"
+                f" pods: {_backend(backend)} there, {_backend(own_backend)} here",
                 "use externalTrafficPolicy Cluster for both, or the same selector",
             )
         clash = sorted(claim.ports & held.ports)

@@ -1,7 +1,7 @@
 """Why nobody announces the address of a service: one cause.
 
-The questions are asked in the order in which a speaker asks them (spec: layer2 §2), so the first
-one that is answered with no is the true cause.
+The questions go from the advertisement over the endpoints to the nodes, so the first one that is
+answered with no is what has to be put right first (what the speakers ask: spec layer2 §2).
 """
 
 from __future__ import annotations

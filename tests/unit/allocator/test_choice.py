@@ -344,3 +344,116 @@ def test_a_huge_pool_is_searched_without_walking_it() -> None:
     held = book.holding(f"t{count // 2 - 1}")
     assert held is not None
     assert str(held.addresses[0]) == "10.0.78.30"
+
+
+@pytest.mark.rule("allocator-8.5.single", "allocator-8.5.skip", "allocator-8.3.3")
+def test_the_first_pool_with_the_family_is_taken() -> None:
+    """Pools without it, or without anything free, are skipped."""
+    book = book_of(
+        pool("a", "1::/127"), pool("b", "1.0.0.0/32"), pool("c", "2.0.0.0/31"), pool("d", "3::/127")
+    )
+    assert automatic(book, claim("first")) == "1.0.0.0"
+    assert automatic(book, claim("second")) == "2.0.0.0"
+    assert automatic(book, claim("six", V6)) == "1::"
+    require = claim("dual", DUAL, stacking=REQUIRE)
+    assert automatic(book, require).startswith("no available IPs: ")
+
+
+@pytest.mark.rule("allocator-8.5.effect-c", "allocator-8.5.both")
+def test_an_exhausted_family_makes_a_dual_pool_a_single_one() -> None:
+    """A later pool with both is better than an earlier one that has only one left."""
+    first, second = pool("a", "1.0.0.0/32", "1::/127"), pool("b", "2.0.0.0/31", "2::/127")
+    prefer = claim("s", DUAL, stacking=PREFER)
+    book = book_of(first, second)
+    automatic(book, claim("holder"))
+    assert automatic(book, prefer) == "2.0.0.0 2::"
+    alone = book_of(first)
+    automatic(alone, claim("holder"))
+    assert automatic(alone, prefer) == "1::"
+
+
+@pytest.mark.rule("allocator-8.4.open")
+def test_ordinary_pools_go_by_name() -> None:
+    """However they are given, the same pool is chosen."""
+    pools = [pool(name, f"{index}.0.0.0/32") for index, name in enumerate("cabd", 1)]
+    for order in (pools, pools[::-1]):
+        book = book_of(*order)
+        assert [automatic(book, claim(f"s{i}")) for i in range(4)] == [
+            "2.0.0.0",
+            "3.0.0.0",
+            "1.0.0.0",
+            "4.0.0.0",
+        ]
+
+
+@pytest.mark.rule("allocator-7.text", "allocator-6.none")
+@pytest.mark.parametrize(
+    ("who", "blocks", "message"),
+    [
+        (
+            claim("s", DUAL, stacking=REQUIRE),
+            ["1.0.0.0/31"],
+            "no available IPs in pool p for dual IPFamily: it has no IPv6 addresses",
+        ),
+        (
+            claim("s", DUAL),
+            ["1.0.0.0/31", "1::/127"],
+            (
+                "no available IPs in pool p for dual IPFamily: a dual-stack service needs"
+                " ipFamilyPolicy PreferDualStack or RequireDualStack"
+            ),
+        ),
+        (claim("s"), ["1::/127"], "no available IPs in pool p: it has no IPv4 addresses"),
+        (
+            shared("s", 80),
+            ["9.0.0.0/32"],
+            (
+                "no available IPs in pool p: all 1 IPv4 addresses are in use, none of them with the"
+                " sharing key of the service (9.0.0.0 by holder)"
+            ),
+        ),
+        (
+            shared("s", 80, key="held"),
+            ["9.0.0.0/32"],
+            (
+                "no available IPs in pool p: all 1 IPv4 addresses are in use, and its ports are"
+                " taken on those that it might share (9.0.0.0 by holder)"
+            ),
+        ),
+    ],
+)
+def test_a_named_pool_says_what_it_lacks(who: Claim, blocks: list[str], message: str) -> None:
+    """The words of the original, then the cause."""
+    book = book_of(pool("p", *blocks))
+    if blocks == ["9.0.0.0/32"]:
+        book.assign(shared("holder", 80, key="held"), [parse_address("9.0.0.0")])
+    assert got(allocate_from(book, who, "p")) == message
+
+
+def test_near_names_are_offered() -> None:
+    """Of many pools the likest come first."""
+    book = book_of(*(pool(f"pool-{name}", f"1.0.{i}.0/32") for i, name in enumerate("abcdefg")))
+    assert got(allocate_from(book, claim(), "Pool_g")).startswith(
+        'unknown pool "Pool_g": there are pool-'
+    )
+    assert got(allocate_from(book_of(), claim(), "x")) == 'unknown pool "x": there are none'
+
+
+def test_many_pools_are_summed_up() -> None:
+    """Those that were nearest to helping are named, the others counted."""
+    pools = [pool(f"a{i}", f"1.0.{i}.0/32", autoAssign=False) for i in range(9)]
+    book = book_of(*pools, pool("z", "2.0.0.0/32"))
+    automatic(book, claim("holder"))
+    message = automatic(book, claim())
+    assert message.startswith("no available IPs: pool z: all 1 IPv4 addresses are in use (2.0.0.0")
+    assert message.endswith("; and 4 more pools")
+
+
+def test_what_was_refused_is_asked_anew_when_something_changes() -> None:
+    """A refusal is remembered for services alike, and only as long as it is true."""
+    book = book_of(pool("p", "1.0.0.0/32"))
+    automatic(book, claim("a"))
+    first = allocate_automatically(book, claim("b"))
+    assert allocate_automatically(book, claim("c")) is first
+    book.release("a")
+    assert automatic(book, claim("b")) == "1.0.0.0"

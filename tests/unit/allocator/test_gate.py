@@ -256,3 +256,114 @@ def test_a_move_gives_the_old_address_up() -> None:
     book.assign(claim("s1"), addresses("1.2.3.5"))
     assert book.holders(parse_address("1.2.3.4")) == ()
     book.validate()
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "shares"),
+    [
+        pytest.param(
+            claim("a/s", "TCP/80", "k", namespace="a"),
+            claim("b/s", "TCP/81", "k", namespace="b"),
+            True,
+            marks=pytest.mark.rule("allocator-1.comparison", "allocator-5.cluster-cluster"),
+        ),
+        pytest.param(
+            claim("a", "TCP/80", "k"),
+            claim("b", "TCP/81", "K"),
+            False,
+            marks=pytest.mark.rule("allocator-1.comparison"),
+        ),
+        pytest.param(
+            claim("a", "TCP/80", "k", "app=x"),
+            claim("b", "TCP/81", "k", "app=x"),
+            True,
+            marks=pytest.mark.rule("allocator-5.local-local"),
+        ),
+        pytest.param(
+            claim("a", "TCP/80", "k", "app=x"),
+            claim("b", "TCP/81", "k", "app=y"),
+            False,
+            marks=pytest.mark.rule("allocator-5.local-local"),
+        ),
+        pytest.param(
+            claim("a", "TCP/80", "k"),
+            claim("b", "TCP/81", "k", "app=x"),
+            False,
+            marks=pytest.mark.rule("allocator-5.cluster-local"),
+        ),
+        pytest.param(
+            claim("a", "TCP/80", "k"),
+            claim("b", "TCP/80", "k"),
+            False,
+            marks=pytest.mark.rule("allocator-5.overlap"),
+        ),
+        pytest.param(
+            claim("a", "TCP/80", "k"),
+            claim("b", "UDP/80", "k"),
+            True,
+            marks=pytest.mark.rule("allocator-5.protocol"),
+        ),
+        pytest.param(claim("a"), claim("b"), False, marks=pytest.mark.rule("allocator-5.portless")),
+        pytest.param(
+            claim("a", key="k"),
+            claim("b", key="k"),
+            True,
+            marks=pytest.mark.rule("allocator-5.portless"),
+        ),
+    ],
+)
+def test_who_shares_with_whom(first: Claim, second: Claim, *, shares: bool) -> None:
+    """Equal keys and no port in common; nothing else matters."""
+    for one, other in ((first, second), (second, first)):
+        book = book_of(*POOLS)
+        book.assign(one, addresses("1.2.3.4"))
+        result = book.assign(other, addresses("1.2.3.4"))
+        assert isinstance(result, Allocation) is shares
+        book.validate()
+
+
+@pytest.mark.rule("allocator-3.5", "allocator-3.no-change")
+def test_every_address_has_to_be_free() -> None:
+    """One of two addresses in use refuses both, and changes nothing."""
+    book = book_of(*POOLS)
+    book.assign(claim("s1"), addresses("1000::4"))
+    held = book.assign(claim("s2"), addresses("1.2.3.4"))
+    result = book.assign(claim("s2"), addresses("1.2.3.5 1000::4"))
+    assert isinstance(result, Refusal)
+    assert book.holding("s2") == held
+    assert book.holders(parse_address("1.2.3.5")) == ()
+
+
+@pytest.mark.rule("allocator-4.absent", "allocator-8.1")
+def test_a_pool_without_allocation_is_for_everybody() -> None:
+    """Any namespace, any labels, and named addresses even without autoAssign."""
+    book = book_of(pool("p", "1.0.0.0/30", autoAssign=False))
+    for index, (space, labels) in enumerate([("a", {}), ("b", TEAM)]):
+        who = claim(f"s{index}", namespace=space, labels=labels)
+        assert isinstance(book.assign(who, addresses(f"1.0.0.{index}")), Allocation)
+
+
+@pytest.mark.rule("allocator-11.inconsistent")
+def test_a_port_of_somebody_else_is_noticed() -> None:
+    """If what a service holds and what an address says differ, that is a bug, and it is loud."""
+    book = book_of(*POOLS)
+    book.assign(claim("s1", "TCP/80", "k"), addresses("1.2.3.4"))
+    use = book.usages["test"].families[4].uses[addresses("1.2.3.4")[0].number]
+    use.ports[("TCP", 80)] = "somebody"
+    with pytest.raises(AssertionError):
+        book.validate()
+
+
+def test_many_ports_in_use_are_summed_up() -> None:
+    """The first is named with its holder, then a few more."""
+    book = book_of(*POOLS)
+    ports = " ".join(f"TCP/{number}" for number in range(1, 7))
+    book.assign(claim("s1", ports, "k"), addresses("1.2.3.4"))
+    result = book.assign(claim("s2", ports, "k"), addresses("1.2.3.4"))
+    assert isinstance(result, Refusal)
+    assert result.message == (
+        'port TCP/1 is already in use on "1.2.3.4" by s1, and so are TCP/2, TCP/3, TCP/4 and 2 more'
+    )
+    result = book.assign(claim("s2", "TCP/1 TCP/2", "k"), addresses("1.2.3.4"))
+    assert isinstance(result, Refusal)
+    assert result.message.endswith("by s1, and so is TCP/2")

@@ -227,3 +227,52 @@ def test_changed_pools_are_told_once() -> None:
     assert book.take_changed_pools() == {"test"}
     book.set_pools(config_of(pool("new", "1.2.3.0/30")).pools)
     assert book.take_changed_pools() == {"test", "new"}
+
+
+@pytest.mark.rule("allocator-9.priority", "allocator-9.adding", "allocator-8.3.1")
+def test_better_pools_move_nobody() -> None:
+    """Neither a priority nor a new pool changes what is held."""
+    book = held()
+    book.set_pools(
+        config_of(
+            pool("test", "1.2.3.0/30", "1000::/126", serviceAllocation={"priority": 9}),
+            pool("better", "9.0.0.0/30", serviceAllocation={"priority": 1}),
+        ).pools
+    )
+    assert [book.holding(name) for name in ("s1", "s2")] == [
+        held().holding(n) for n in ("s1", "s2")
+    ]
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        {"autoAssign": False},
+        {"serviceAllocation": {"namespaces": ["default"], "priority": 4}},
+        {"avoidBuggyIPs": True},
+    ],
+    ids=str,
+)
+def test_an_edited_pool_forgets_nothing(edit: dict[str, Any]) -> None:
+    """What is in use, free, counted and chosen after an edit is as in a book made from nothing."""
+    before = pool("p", "1.0.0.1-1.0.0.6")
+    after = pool("p", "1.0.0.1-1.0.0.6", **edit)
+    book = book_of(before)
+    share = {"ports": frozenset({("TCP", 1)}), "share_key": ("k", "")}
+    book.assign(claim("s1"), [parse_address("1.0.0.1")])
+    book.assign(claim("s2", **share), [parse_address("1.0.0.3")])
+    book.release("s1")
+    book.set_pools(config_of(after).pools)
+    book.validate()
+    fresh = book_of(after)
+    fresh.assign(claim("s2", **share), [parse_address("1.0.0.3")])
+    assert book.counters() == fresh.counters()
+    assert [usage.pool for usage in book.pinned_usages] == [
+        usage.pool for usage in fresh.pinned_usages
+    ]
+    for key, ports in (("k", {("TCP", 2)}), ("", set())):
+        found = [
+            each.usages["p"].find(4, share_key=(key, ""), ports=frozenset(ports))
+            for each in (book, fresh)
+        ]
+        assert found[0] == found[1]

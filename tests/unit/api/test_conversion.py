@@ -69,7 +69,9 @@ def downwards(spec: Any) -> Any:
     return convert_bgp_peer(peer("v1beta2", spec), to_version="v1beta1")["spec"]
 
 
-@pytest.mark.rule("api-3.3.case-lossless", "api-3.3.up-fields", "api-3.3.down-fields")
+@pytest.mark.rule(
+    "api-3.3.case-lossless", "api-3.3.up-fields", "api-3.3.down-fields", "api-3.3.durations"
+)
 def test_a_full_peer_survives_the_way_there_and_back() -> None:
     """Nothing of a v1beta1 peer is lost or changed in v1beta2."""
     assert upwards(FULL_V1BETA1) == FULL_V1BETA1

@@ -358,7 +358,7 @@ class Candidate:
 STEP_S = 0.05
 
 
-@pytest.mark.parametrize("seed", range(2000))
+@pytest.mark.parametrize("seed", range(40))
 def test_never_two_may_act_and_always_one_will(seed: int) -> None:
     """Three candidates with odd clocks, pauses, cuts, lost answers, and a hand in the object."""
     dice = random.Random(seed)

@@ -981,3 +981,84 @@ def test_a_service_that_lost_its_class_is_still_cleaned_up() -> None:
     assert not is_ours(former, "x")
     assert is_ours(former, "x", is_held=True)
     assert is_ours(service(type="ClusterIP", annotations={FROM: "p"}), "x")
+
+
+@pytest.mark.rule("controller-6.4.6-no-addresses")
+def test_without_addresses_what_is_stale_goes() -> None:
+    """An annotation that names a pool while there is no address is removed."""
+    written = service(annotations={FROM: "gone", OLD_FROM: "gone", IPS: "x"})
+    decision = plan_service(written, book=book_of(POOL1))
+    assert decision.outcome is Outcome.PENDING
+    assert apply(written, decision.patch).metadata.annotations == {IPS: "x"}
+
+
+@pytest.mark.rule("allocator-8.2.1", "allocator-8.3.1")
+def test_who_has_an_address_keeps_it_whatever_comes_first_now() -> None:
+    """Asking for the pool it is from, or for nothing, is no reason to move."""
+    book = book_of(POOL1, pool("a-better-one", "9.0.0.0/31", serviceAllocation={"priority": 1}))
+    for wish in ({}, {POOL: "pool1"}):
+        decision = plan_service(service(has="1.2.3.1", annotations=wish), book=book)
+        assert (decision.outcome, decision.addresses) == (Outcome.KEPT, ("1.2.3.1",))
+
+
+@pytest.mark.rule("allocator-9.e2e-require-loses")
+def test_a_dual_stack_service_takes_both_addresses_elsewhere() -> None:
+    """RequireDualStack loses both when its pool loses a family; another dual pool has both."""
+    require = service(cluster=DUAL, **REQUIRE)
+    book = book_of(POOL5)
+    had = apply(require, plan_service(require, book=book).patch)
+    book.set_pools(config_of(pool("pool5", "1.2.3.0/31")).pools)
+    lost = plan_service(had, book=book)
+    assert (lost.addresses, lost.outcome) == ((), Outcome.PENDING)
+    book.set_pools(
+        config_of(pool("pool5", "1.2.3.0/31"), pool("six", "6.0.0.0/31", "6::/127")).pools
+    )
+    assert plan_service(had, book=book).addresses == ("6.0.0.0", "6::")
+
+
+@pytest.mark.rule("allocator-12.gate")
+@pytest.mark.parametrize(
+    ("written", "expected", "first_event"),
+    [
+        ({"has": "9.9.9.9"}, "1.2.3.1", "ClearAssignment"),
+        ({"has": "7.8.9.0"}, "1.2.3.1", "ClearAssignment"),
+        ({"has": "1000::"}, "1.2.3.1", "IPAllocated"),
+        ({"has": "1.2.3.0"}, "1.2.3.1", "ClearAssignment"),
+        ({"has": "1.2.3.1"}, "1.2.3.1", None),
+    ],
+    ids=["no pool", "wrong pinning", "changed family", "conflict", "right"],
+)
+def test_adoption_passes_the_gate(
+    written: dict[str, Any], expected: str, first_event: str | None
+) -> None:
+    """What a status says counts after a start if the rules allow it, else it is replaced."""
+    book = book_of(*PINNED)
+    older = service("older", has="1.2.3.0", created="2020-01-01T00:00:00Z")
+    decisions = plan_all([service(**written), older], book=book)
+    found = next(each for each in decisions if each.service == "default/web")
+    assert " ".join(found.addresses) == expected
+    assert (reasons(found) or [None])[0] == first_event
+
+
+@pytest.mark.rule("allocator-1.allocation-key", "allocator-13.key")
+def test_a_changed_key_has_others_looked_at() -> None:
+    """Another sharing key, or another backend, is something given up; the same is nothing."""
+    book = book_of(POOL1)
+    local = {"externalTrafficPolicy": "Local", "selector": {"app": "x"}}
+    for keys, spec, gave_up in (
+        ({SHARE: "k"}, {}, False),
+        ({SHARE: "k"}, {}, False),
+        ({SHARE: "l"}, {}, True),
+        ({SHARE: "l"}, local, True),
+    ):
+        decision = plan_service(service(annotations=keys, **spec), book=book)
+        assert (decision.addresses, decision.reprocess_all) == (("1.2.3.0",), gave_up)
+
+
+@pytest.mark.rule("controller-5.no-flag")
+def test_without_the_flag_a_foreign_status_is_ours_to_correct() -> None:
+    """A class-less load balancer is ours whoever wrote its status."""
+    written = service(has="some.host")
+    assert is_ours(written, "")
+    cleared = plan_service(written, book=book_of())
+    assert apply(written, cleared.patch).ingress == ()

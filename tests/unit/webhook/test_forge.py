@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 
 from mercurylb.telemetry.selfsigned import make_pem
+from mercurylb.webhook import forge
 from mercurylb.webhook.forge import answer, examine
 from mercurylb.webhook.rotation import (
     CA_CERT,
@@ -27,10 +28,16 @@ from mercurylb.webhook.rotation import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 NAME = "metallb-webhook-service.metallb.svc"
 NOW = float(int(time.time()))
+
+
+@pytest.fixture(autouse=True)
+def quick_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Use keys that are made in no time; one test looks at the real length."""
+    monkeypatch.setattr(forge, "RSA_BITS", 1024)
 
 
 def ask(contents: Mapping[str, bytes], *, name: str = NAME, now: float = NOW) -> Answer:
@@ -42,6 +49,12 @@ def ask(contents: Mapping[str, bytes], *, name: str = NAME, now: float = NOW) ->
 def fresh(now: float = NOW) -> dict[str, bytes]:
     """Make contents from nothing, once."""
     return ask({}, now=now).contents
+
+
+@functools.cache
+def other() -> dict[str, bytes]:
+    """Make contents of another authority, once."""
+    return ask({}).contents
 
 
 def certificate(contents: Mapping[str, bytes], key: str) -> x509.Certificate:
@@ -64,7 +77,15 @@ def test_an_empty_secret_gets_all_four_keys() -> None:
         assert made[key].startswith(b"-----BEGIN RSA PRIVATE KEY-----")
         loaded = serialization.load_pem_private_key(made[key], None)
         assert isinstance(loaded, rsa.RSAPrivateKey)
-        assert loaded.key_size == 2048
+
+
+@pytest.mark.rule("config-11.3.secret")
+def test_keys_have_2048_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As long as the original's."""
+    monkeypatch.undo()
+    key = serialization.load_pem_private_key(ask({}).contents[TLS_KEY], None)
+    assert isinstance(key, rsa.RSAPrivateKey)
+    assert key.key_size == 2048
 
 
 @pytest.mark.rule("config-11.3.lifetimes")
@@ -125,29 +146,36 @@ def ed25519_pair() -> dict[str, bytes]:
     return {CA_KEY: pem}
 
 
-OTHER = ask({}).contents
-BROKEN: dict[str, tuple[dict[str, bytes], Action, str]] = {
-    "no authority": ({CA_CERT: b""}, Action.RENEW_ALL, "ca.crt is empty"),
-    "no authority's key": ({CA_KEY: b" \n"}, Action.RENEW_ALL, "ca.key is empty"),
-    "garbage": ({CA_CERT: b"\x00\xff"}, Action.RENEW_ALL, "authority: "),
-    "half": ({CA_CERT: fresh()[CA_CERT][:300]}, Action.RENEW_ALL, "authority: "),
-    "not its key": ({CA_KEY: OTHER[CA_KEY]}, Action.RENEW_ALL, "do not belong together"),
-    "odd key": (ed25519_pair(), Action.RENEW_ALL, "neither an RSA nor an elliptic key"),
-    "no authority at all": (
-        {CA_CERT: fresh()[TLS_CERT], CA_KEY: fresh()[TLS_KEY]},
+BROKEN: dict[str, tuple[Callable[[], dict[str, bytes]], Action, str]] = {
+    "no authority": (lambda: {CA_CERT: b""}, Action.RENEW_ALL, "ca.crt is empty"),
+    "no authority's key": (lambda: {CA_KEY: b" \n"}, Action.RENEW_ALL, "ca.key is empty"),
+    "garbage": (lambda: {CA_CERT: b"\x00\xff"}, Action.RENEW_ALL, "authority: "),
+    "half": (lambda: {CA_CERT: fresh()[CA_CERT][:300]}, Action.RENEW_ALL, "authority: "),
+    "not its key": (
+        lambda: {CA_KEY: other()[CA_KEY]},
         Action.RENEW_ALL,
         "do not belong together",
     ),
-    "no server": ({TLS_CERT: b""}, Action.RENEW_SERVER, "tls.crt is empty"),
-    "no server's key": ({TLS_KEY: b"x"}, Action.RENEW_SERVER, "server certificate: "),
-    "not the server's key": ({TLS_KEY: OTHER[TLS_KEY]}, Action.RENEW_SERVER, "belong together"),
+    "odd key": (ed25519_pair, Action.RENEW_ALL, "neither an RSA nor an elliptic key"),
+    "no authority at all": (
+        lambda: {CA_CERT: fresh()[TLS_CERT], CA_KEY: fresh()[TLS_KEY]},
+        Action.RENEW_ALL,
+        "do not belong together",
+    ),
+    "no server": (lambda: {TLS_CERT: b""}, Action.RENEW_SERVER, "tls.crt is empty"),
+    "no server's key": (lambda: {TLS_KEY: b"x"}, Action.RENEW_SERVER, "server certificate: "),
+    "not the server's key": (
+        lambda: {TLS_KEY: other()[TLS_KEY]},
+        Action.RENEW_SERVER,
+        "belong together",
+    ),
     "of another authority": (
-        {TLS_CERT: OTHER[TLS_CERT], TLS_KEY: OTHER[TLS_KEY]},
+        lambda: {key: other()[key] for key in (TLS_CERT, TLS_KEY)},
         Action.RENEW_SERVER,
         "not signed by the authority",
     ),
-    "no names": (
-        {TLS_CERT: fresh()[CA_CERT], TLS_KEY: fresh()[CA_KEY]},
+    "of another name": (
+        lambda: {TLS_CERT: fresh()[CA_CERT], TLS_KEY: fresh()[CA_KEY]},
         Action.RENEW_SERVER,
         f"not for {NAME}",
     ),
@@ -158,7 +186,7 @@ BROKEN: dict[str, tuple[dict[str, bytes], Action, str]] = {
 def test_what_cannot_be_used_is_renewed_and_named(case: str) -> None:
     """Each defect is found, told, and healed by one renewal."""
     change, action, reason = BROKEN[case]
-    made = ask(fresh() | change)
+    made = ask(fresh() | change())
     assert made.decision.action is action
     assert reason in made.decision.reason
     assert made.current is None
@@ -180,12 +208,12 @@ def test_a_very_long_name_is_possible() -> None:
 
 def test_more_authorities_than_one_are_all_trusted() -> None:
     """The one that signed comes first, so that what is served can be verified by it."""
-    both = fresh() | {CA_CERT: OTHER[CA_CERT] + fresh()[CA_CERT]}
+    both = fresh() | {CA_CERT: other()[CA_CERT] + fresh()[CA_CERT]}
     kept = ask(both)
     assert kept.decision.action is Action.KEEP
     first, second = kept.material.authorities
     assert x509.load_der_x509_certificate(first) == certificate(fresh(), CA_CERT)
-    assert x509.load_der_x509_certificate(second) == certificate(OTHER, CA_CERT)
+    assert x509.load_der_x509_certificate(second) == certificate(other(), CA_CERT)
 
 
 def test_a_self_signed_server_is_no_authority() -> None:

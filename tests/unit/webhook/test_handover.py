@@ -1,4 +1,4 @@
-"""No moment at which the API server cannot verify us: the handover of certificates, step by step."""
+"""The handover of certificates: at no moment the API server cannot verify us."""
 
 from __future__ import annotations
 

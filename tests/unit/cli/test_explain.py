@@ -1,0 +1,150 @@
+"""`mercurylb explain service`: cause on top, chain below, exit code for scripts."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+import yaml
+
+from mercurylb.cli.documents import parse_documents
+from mercurylb.cli.gathering import gather
+from mercurylb.cli.inventory import take_inventory
+from mercurylb.cli.packing import pack
+from mercurylb.cli.redaction import redact
+from mercurylb.plan.cause import CauseCode
+from mercurylb.plan.explanation import explain_service
+from tests.unit.cli.clusters import CORPUS, NAMES, expected, snapshot
+from tests.unit.cli.test_snapshot_file import objects
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from click.testing import Result
+
+    Run = Callable[..., Result]
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Callable[[str], str]:
+    """Give a file with a cluster of the corpus."""
+
+    def cluster(name: str) -> str:
+        path = tmp_path / f"{name}.yaml"
+        parts = (CORPUS / name / "cluster.yaml", CORPUS / "common.yaml")
+        path.write_text("".join(part.read_text() for part in parts))
+        return str(path)
+
+    return cluster
+
+
+def test_the_cause_stands_on_top(run: Run, cluster: Callable[[str], str]) -> None:
+    """First the cause, then what to do, then the chain; 1 says that something is wrong."""
+    result = run("explain", "service", "web", "--snapshot", cluster("pool-exhausted"))
+    lines = result.stdout.splitlines()
+    assert result.exit_code == 1
+    assert lines[0] == "Cause: pool main has no free IPv4 address left."
+    assert lines[1].startswith("To do: ")
+    assert "Service  default/web" in lines
+    assert any(line.startswith("Pool     refused main: ") for line in lines)
+    assert "Address  none (pending)" in lines
+
+
+def test_a_healthy_service_shows_its_chain(run: Run, cluster: Callable[[str], str]) -> None:
+    """Pool, address, ranked nodes and who announces; 0 says that all is well."""
+    result = run("explain", "service", "default/web", "--snapshot", cluster("announced"))
+    assert result.exit_code == 0
+    assert "Address  192.0.2.8 of pool main (kept)" in result.stdout
+    assert "Node     1. n1, announces" in result.stdout
+    assert "Node     2. n" in result.stdout
+    assert "Says     n1 that it announces it by layer2" in result.stdout
+
+
+def test_nodes_say_why_they_are_no_candidates(run: Run, cluster: Callable[[str], str]) -> None:
+    """Each node that cannot announce has its reason in words."""
+    result = run("explain", "service", "web", "--snapshot", cluster("nodes-without-network"))
+    assert "Node     -  n1: its network is unavailable" in result.stdout
+    assert "Node     -  n2: no advertisement for the service includes it" in result.stdout
+
+
+@pytest.mark.parametrize("form", ["json", "yaml"])
+def test_programs_get_everything(run: Run, cluster: Callable[[str], str], form: str) -> None:
+    """The machine forms have code, verdicts, ranking and events."""
+    result = run("explain", "service", "web", "--snapshot", cluster("announced"), "-o", form)
+    shown = json.loads(result.stdout) if form == "json" else yaml.safe_load(result.stdout)
+    assert shown["cause"]["code"] == "announced"
+    assert shown["cause"]["isHealthy"] is True
+    assert shown["address"]["verdicts"][0]["pool"] == "main"
+    assert "patch" not in shown["address"]
+    assert sorted(shown["layer2"]["ranking"]) == ["n1", "n2", "n3"]
+    assert shown["announcers"] == [{"node": "n1", "protocol": "layer2", "detail": ""}]
+
+
+def test_an_unknown_service_is_told_with_the_nearest_one(
+    run: Run, cluster: Callable[[str], str]
+) -> None:
+    """Whoever forgets the namespace is told."""
+    result = run("explain", "service", "shop/web", "--snapshot", cluster("announced"))
+    assert result.exit_code == 1
+    assert "there is no service shop/web; did you mean default/web?" in result.stderr
+
+
+def test_without_a_cluster_it_says_where_it_looked(run: Run) -> None:
+    """No credentials is a plain message, not a traceback."""
+    result = run("explain", "service", "web")
+    assert result.exit_code == 1
+    assert "KUBECONFIG is not set" in result.stderr
+    assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_saved_snapshot_says_the_same(name: str) -> None:
+    """Nothing that an explanation needs is lost by what a snapshot leaves out."""
+    wanted = expected(name)
+    raws = [item for item in objects(name)]
+    titles = [
+        f"{raw['kind']} {raw['metadata'].get('namespace', '')}/{raw['metadata']['name']}"
+        for raw in raws
+    ]
+    kept = [
+        redact(raw)
+        for index, raw in enumerate(raws)
+        if titles[index] not in {*titles[:index], *wanted.without}
+    ]
+    inventory = take_inventory(parse_documents(pack(kept, is_yaml=False), source="memory"))
+    explanation = explain_service(gather(inventory), wanted.service)
+    assert explanation is not None
+    assert explanation.cause == explain_service(snapshot(name), wanted.service).cause  # type: ignore[union-attr] # the same service
+
+
+def test_last_events_are_shown(run: Run, cluster: Callable[[str], str]) -> None:
+    """What was said about the service stands at the end."""
+    result = run("explain", "service", "web", "--snapshot", cluster("interface-missing"))
+    assert "Event    2026-03-01T10:00:00Z announceFailed: the interfaces" in result.stdout
+
+
+def test_misplaced_objects_are_noted(run: Run, cluster: Callable[[str], str]) -> None:
+    """Objects where nobody looks are named even if they are not the cause."""
+    file = cluster("requested-pool-in-the-wrong-namespace")
+    result = run("explain", "service", "web", "--snapshot", file)
+    assert "Note     IPAddressPool shop/gold: ignored" in result.stdout
+
+
+def test_a_rejected_configuration_takes_nothing_away() -> None:
+    """A service that has its address keeps it under the last good configuration."""
+    raws = [raw for raw in objects("announced")]
+    raws.append(
+        {
+            "apiVersion": "metallb.io/v1beta1",
+            "kind": "IPAddressPool",
+            "metadata": {"name": "bad", "namespace": "metallb-system"},
+            "spec": {"addresses": ["192.0.2.0/24"]},
+        }
+    )
+    inventory = take_inventory(parse_documents(pack(raws, is_yaml=False), source="memory"))
+    explanation = explain_service(gather(inventory), "default/web")
+    assert explanation is not None
+    assert explanation.cause.code is CauseCode.ANNOUNCED
+    assert [problem.code for problem in explanation.problems] == ["pool-overlap"]
