@@ -36,11 +36,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     about = machine.describe()
     wanted = frozenset(given.only or ALL)
     try:
-        ours = measure(Pair("ours", given.controller, given.speaker), wanted, given.rounds)
+        ours = measure(Pair("ours", given.controller, given.speaker), wanted, given)
         original = None
         if given.original_controller and (given.original_speaker or wanted == {many.SCENARIO}):
             pair = Pair("original", given.original_controller, given.original_speaker or "")
-            original = measure(pair, wanted, given.rounds)
+            original = measure(pair, wanted, given)
     except LabError as failed:
         print(f"bench: {failed}", file=sys.stderr)
         return 1
@@ -55,15 +55,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def measure(pair: Pair, wanted: frozenset[str], rounds: int) -> dict[str, float]:
+def measure(pair: Pair, wanted: frozenset[str], given: argparse.Namespace) -> dict[str, float]:
     """Run the wanted scenarios with one pair."""
     found: dict[str, float] = {}
     if wanted & set(scenarios.SCALE):
-        found |= scenarios.scale(pair, wanted, rounds)
+        found |= scenarios.scale(pair, wanted)
     if many.SCENARIO in wanted:
-        found |= many.many(pair)
+        found |= many.many(pair, given.services)
     if wanted & set(scenarios.WIRE):
-        found |= scenarios.wire(pair, wanted, rounds)
+        found |= scenarios.wire(pair, wanted, given.rounds)
     return found
 
 
@@ -76,6 +76,9 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--original-speaker", metavar="PATH", help="a second speaker")
     made.add_argument("--only", nargs="+", choices=ALL, metavar="NAME", help=", ".join(ALL))
     made.add_argument("--rounds", type=int, default=5, help="how often a node is cut off")
+    made.add_argument(
+        "--services", type=int, default=many.SERVICES, help="of scenario scale; fewer for a try"
+    )
     default = paths.REPOSITORY / "build" / "bench.json"
     made.add_argument("--json", type=Path, default=default, metavar="FILE")
     return made

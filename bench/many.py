@@ -10,6 +10,7 @@ and the scenario leaves out what needs everybody served.
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from collections import Counter
@@ -31,8 +32,9 @@ Figures = dict[str, float]
 SCENARIO: Final = "scale"
 SERVICES: Final = 10_000
 POOLS: Final = 100
-POOL_SIZE: Final = 105
+SPARE: Final = 1.05
 """So some pools stay empty: the hundred hold 10 500."""
+MOVED_POOL: Final = 20
 MORE: Final = 30
 REST_S: Final = 60.0
 QUIET_S: Final = 3.0
@@ -50,50 +52,229 @@ _WRITES: Final = re.compile(
     re.MULTILINE,
 )
 _LABEL: Final = re.compile(r'(\w+)="([^"]*)"')
-_FOREIGN: Final = frozenset({"leases", "tokenreviews", "subjectaccessreviews"})
-"""The API server renews a Lease of its own; reviews write nothing."""
+_NO_WRITES: Final = frozenset({"leases", "tokenreviews", "subjectaccessreviews"})
+"""Leases are counted apart, the API server has one of its own; reviews write nothing."""
 
 
-def many(pair: Pair) -> Figures:
+def many(pair: Pair, services: int = SERVICES) -> Figures:
     """Measure one controller among many services."""
-    found: Figures = {}
     with stage.start(pair, nodes=1, has_speaker=False, apiserver_args=APISERVER_ARGS) as lab:
+        return Crowd(lab, services).measure()
+
+
+class Crowd:
+    """A lab that gets many services."""
+
+    def __init__(self, lab: LightLab, services: int) -> None:
+        self.lab = lab
+        self.services = services
+        self.pool_size = math.ceil(services * SPARE / POOLS)
+
+    def measure(self) -> Figures:
+        """Go through the whole scenario."""
+        found: Figures = {}
         with progress.step(f"{POOLS} pools, {MORE} services one by one"):
-            _create_pools(lab)
-            found |= _one_more(lab, "few")
-        lab.controller.stop()
-        with progress.step(f"{SERVICES} services are created"):
-            count = ("--count", str(SERVICES))
-            stage.answer(stage.load(lab, "create", *count), timeout_s=300)
-        bare = []
+            for number in range(POOLS):
+                stage.create_pool(self.lab, pool_name(number), pool_range(number, self.pool_size))
+            found |= self._one_more("few")
+        self.lab.controller.stop()
+        with progress.step(f"{self.services} services are created"):
+            self._run("create", "--count", str(self.services))
         with progress.step("bare loop, and its addresses taken away"):
-            bare.append(_bare_loop(lab))
-            stage.answer(stage.load(lab, "clear"), timeout_s=300)
+            bare = [self._bare_loop()]
+            self._run("clear")
         with progress.step("the controller starts"):
-            found |= _start(lab)
-        if found["scale_assigned"] == SERVICES:
-            found |= _among_many(lab)
-        lab.controller.stop()
+            found |= self._start()
+        if found["scale_assigned"] == self.services:
+            found |= self._among_many()
+        self.lab.controller.stop()
         with progress.step("bare loop again"):
-            bare.append(_bare_loop(lab))
-    rates = [one["scale_bare_patches_per_s"] for one in bare]
-    found |= {key: sum(one[key] for one in bare) / len(bare) for key in bare[0]}
-    return found | {"scale_bare_spread": abs(rates[0] - rates[1]) / max(rates)}
+            bare.append(self._bare_loop())
+        rates = [one["scale_bare_patches_per_s"] for one in bare]
+        found |= {key: sum(one[key] for one in bare) / len(bare) for key in bare[0]}
+        return found | {"scale_bare_spread_percent": 100 * abs(rates[0] - rates[1]) / max(rates)}
 
+    def _among_many(self) -> Figures:
+        found: Figures = {}
+        with progress.step("memory, and one more service"):
+            found |= self._memory()
+            found |= self._one_more("many")
+        with progress.step(f"{REST_S:g} s of rest"):
+            found |= self._rest()
+        with progress.step("pools are edited"):
+            found |= self._edit_unused()
+            found |= self._edit_moving()
+        with progress.step("the controller starts again"):
+            found |= self._restart()
+        return found
 
-def _among_many(lab: LightLab) -> Figures:
-    found: Figures = {}
-    with progress.step("memory, and one more service"):
-        found |= _memory(lab)
-        found |= _one_more(lab, "many")
-    with progress.step(f"{REST_S:g} s of rest"):
-        found |= _rest(lab)
-    with progress.step("pools are edited"):
-        found |= _edit_unused(lab)
-        found |= _edit_moving(lab)
-    with progress.step("the controller starts again"):
-        found |= _restart(lab)
-    return found
+    # --- with few and with many --------------------------------------------------------------
+
+    def _run(self, mode: str, *words: str, identity: str = "admin") -> Mapping[str, float]:
+        process = stage.load(self.lab, mode, *words, identity=identity)
+        told: Mapping[str, float] = stage.answer(process, timeout_s=300)
+        return told
+
+    def _one_more(self, when: str) -> Figures:
+        """Time single services, one after the other; they are gone afterwards."""
+        stage.answer(stage.load(self.lab, "latency", "--count", "3", "--prefix", "warm-"))
+        words = ("--count", str(MORE), "--prefix", "more-")
+        told = stage.answer(stage.load(self.lab, "latency", *words))
+        return {
+            f"scale_more_{when}_p50_ms": percentile(told["from_start_ms"], 0.5),
+            f"scale_more_{when}_max_ms": max(told["from_start_ms"]),
+        }
+
+    def _observer(self, count: int) -> Process:
+        words = ("--count", str(count), "--within", str(START_LIMIT_S))
+        watching = stage.load(self.lab, "timeline", *words)
+        self.lab.wait_for(lambda: "ready" in watching.log(), what="the observer", timeout_s=60)
+        return watching
+
+    # --- the start ---------------------------------------------------------------------------
+
+    def _bare_loop(self) -> Figures:
+        """Write every service's status by the bare client."""
+        watching = self._observer(self.services)
+        server_cpu_s = scenarios.server_cpu_s(self.lab)
+        told = self._run("patch", identity="controller")
+        seen = stage.answer(watching, timeout_s=START_LIMIT_S + 30)
+        server_cpu_s = scenarios.server_cpu_s(self.lab) - server_cpu_s
+        return {
+            "scale_bare_server_cpu_ms": 1000 * server_cpu_s / told["count"],
+            "scale_bare_s": seen["last"] - told["begin"],
+            "scale_bare_patches_per_s": seen["count"] / (seen["last"] - told["begin"]),
+            "scale_bare_client_cpu_ms": 1000 * told["cpu_s"] / told["count"],
+        }
+
+    def _start(self) -> Figures:
+        """Start the controller before services that all wait."""
+        watching = self._observer(self.services)
+        controller = self.lab.controller
+        known = len(controller.log())
+        before, begin = count_writes(self.lab), time.monotonic()
+        server_cpu_s = scenarios.server_cpu_s(self.lab)
+        controller.start()
+        seen = stage.answer(watching, timeout_s=START_LIMIT_S + 30)
+        cpu_s = stage.cpu_s(controller)
+        server_cpu_s = scenarios.server_cpu_s(self.lab) - server_cpu_s
+        writes = count_writes(self.lab) - before
+        offset_s = time.time() - time.monotonic()
+        filled = scenarios.caches_filled(controller.log()[known:], offset_s)
+        rate = seen["count"] / (seen["last"] - (filled or begin))
+        is_complete = seen["count"] == self.services
+        return {
+            "scale_assigned": float(seen["count"]),
+            "scale_start_s": seen["last"] - begin if is_complete else self.services / rate,
+            "scale_start_patches_per_s": rate,
+            "scale_start_server_cpu_ms": 1000 * server_cpu_s / max(seen["count"], 1),
+            "scale_start_client_cpu_ms": 1000 * cpu_s / max(seen["count"], 1),
+            "scale_start_service_writes": float(writes["services/status"]),
+            "scale_start_other_writes": float(writes.total() - writes["services/status"]),
+        }
+
+    # --- everybody is served -----------------------------------------------------------------
+
+    def _memory(self) -> Figures:
+        self._await_quiet()
+        controller = self.lab.controller
+        return {
+            "scale_controller_pss_mb": stage.pss_mib(controller) * stage.MIB / MB,
+            "scale_controller_rss_mb": stage.rss_mib(controller) * stage.MIB / MB,
+            "scale_controller_peak_mb": stage.peak_mib(controller) * stage.MIB / MB,
+        }
+
+    def _rest(self) -> Figures:
+        self._await_quiet()
+        controller = self.lab.controller
+        writes, cpu_s, begin = count_writes(self.lab), stage.cpu_s(controller), time.monotonic()
+        renewals = stage.count_renewals(self.lab, REST_S)
+        passed_s = time.monotonic() - begin
+        cpu_s = stage.cpu_s(controller) - cpu_s
+        written = count_writes(self.lab) - writes
+        _say_writes("at rest", written)
+        return {
+            "scale_rest_cpu_percent": 100 * cpu_s / passed_s,
+            "scale_rest_writes_per_min": 60 * written.total() / passed_s,
+            "scale_rest_renewals_per_min": 60 * renewals / passed_s,
+        }
+
+    def _edit_unused(self) -> Figures:
+        """Make a pool bigger that nobody has an address of."""
+        number, wider = POOLS - 1, 2 * self.pool_size
+        before, begin = count_writes(self.lab), time.monotonic()
+        stage.set_pool(self.lab, pool_name(number), pool_range(number, wider))
+        self.lab.wait_for(
+            lambda: self._available(number) == wider,
+            what="the counters of the edited pool",
+            timeout_s=60,
+            interval_s=0.01,
+        )
+        settled_s = time.monotonic() - begin
+        self._await_quiet()
+        written = count_writes(self.lab) - before
+        _say_writes("after an edit that moves nobody", written)
+        # The edit itself is the lab's write, the pool's status the controller's.
+        return {
+            "scale_edit_unused_s": settled_s,
+            "scale_edit_unused_writes": float(written.total() - written["ipaddresspools"]),
+        }
+
+    def _available(self, number: int) -> int:
+        return stage.pool_status(self.lab, pool_name(number)).get("availableIPv4", 0)
+
+    def _edit_moving(self) -> Figures:
+        """Give a full pool other addresses, so that all who are in it move."""
+        watching = self._observer(self.pool_size)
+        before, begin = count_writes(self.lab), time.monotonic()
+        elsewhere = pool_range(MOVED_POOL, self.pool_size, net=83)
+        stage.set_pool(self.lab, pool_name(MOVED_POOL), elsewhere)
+        seen = stage.answer(watching, timeout_s=START_LIMIT_S + 30)
+        self._await_quiet()
+        written = count_writes(self.lab) - before
+        _say_writes(f"after an edit that moves {seen['count']}", written)
+        return {
+            "scale_edit_moving_s": seen["last"] - begin,
+            "scale_edit_moved": float(seen["count"]),
+            "scale_edit_moving_status_writes": float(written["services/status"]),
+            "scale_edit_moving_writes": float(written.total() - written["ipaddresspools"]),
+        }
+
+    def _restart(self) -> Figures:
+        """Start with everybody served: nothing is written, and a newcomer is served soon."""
+        controller = self.lab.controller
+        controller.stop()
+        before, known = count_writes(self.lab), len(controller.log())
+        controller.start()
+        self.lab.wait_for(lambda: len(controller.log()) > known, timeout_s=30, what="a first word")
+        time.sleep(QUIET_S)
+        self._await_quiet()
+        written = count_writes(self.lab) - before
+        _say_writes("by a restart", written)
+        controller.stop()
+        stage.create_service(self.lab, "newcomer")
+        begin = time.monotonic()
+        controller.start()
+        self.lab.wait_for(
+            lambda: stage.address(self.lab, "newcomer"),
+            timeout_s=120,
+            interval_s=0.01,
+            what="an address for the newcomer",
+        )
+        return {
+            "scale_restart_newcomer_s": time.monotonic() - begin,
+            "scale_restart_writes": float(written.total()),
+        }
+
+    def _await_quiet(self, timeout_s: float = 60.0) -> None:
+        """Wait until the API server took no write for a while: events follow their causes."""
+        end, since = time.monotonic() + timeout_s, time.monotonic()
+        last = count_writes(self.lab)
+        while time.monotonic() < end and time.monotonic() - since < QUIET_S:
+            time.sleep(0.5)
+            now = count_writes(self.lab)
+            if now != last:
+                last, since = now, time.monotonic()
 
 
 def pool_name(number: int) -> str:
@@ -101,155 +282,9 @@ def pool_name(number: int) -> str:
     return f"p{number:03d}"
 
 
-def pool_range(number: int, *, moved: bool = False, size: int = POOL_SIZE) -> str:
-    """Give a pool's addresses: several prefixes, as ranges of operators make."""
-    net = 83 if moved else 82
+def pool_range(number: int, size: int, *, net: int = 82) -> str:
+    """Give a pool's addresses: a range that makes several prefixes."""
     return f"10.{net}.{number}.0-10.{net}.{number}.{size - 1}"
-
-
-def _create_pools(lab: LightLab) -> None:
-    for number in range(POOLS):
-        stage.create_pool(lab, pool_name(number), pool_range(number))
-
-
-def _one_more(lab: LightLab, when: str) -> Figures:
-    """Time single services, one after the other; they are gone afterwards."""
-    stage.answer(stage.load(lab, "latency", "--count", "3", "--prefix", "warm-"))
-    words = ("--count", str(MORE), "--prefix", "more-")
-    told = stage.answer(stage.load(lab, "latency", *words))
-    return {
-        f"scale_more_{when}_p50_ms": percentile(told["from_start_ms"], 0.5),
-        f"scale_more_{when}_max_ms": max(told["from_start_ms"]),
-    }
-
-
-def _bare_loop(lab: LightLab) -> Figures:
-    """Write every service's status by the bare client, beside the observer that all runs have."""
-    watching = _observer(lab, SERVICES)
-    told = stage.answer(stage.load(lab, "patch", identity="controller"), timeout_s=300)
-    seen = stage.answer(watching, timeout_s=300)
-    return {
-        "scale_bare_s": seen["last"] - told["begin"],
-        "scale_bare_patches_per_s": seen["count"] / (seen["last"] - told["begin"]),
-        "scale_bare_client_cpu_ms": 1000 * told["cpu_s"] / told["count"],
-    }
-
-
-def _observer(lab: LightLab, count: int) -> Process:
-    words = ("--count", str(count), "--within", str(START_LIMIT_S))
-    watching = stage.load(lab, "timeline", *words)
-    lab.wait_for(lambda: "ready" in watching.log(), what="the observer", timeout_s=60)
-    return watching
-
-
-def _start(lab: LightLab) -> Figures:
-    """Start the controller before services that all wait."""
-    watching = _observer(lab, SERVICES)
-    known = len(lab.controller.log())
-    before, begin = count_writes(lab), time.monotonic()
-    lab.controller.start()
-    seen = stage.answer(watching, timeout_s=START_LIMIT_S + 30)
-    cpu_s = stage.cpu_s(lab.controller)
-    filled = scenarios.caches_filled(lab.controller.log()[known:], time.time() - time.monotonic())
-    from_s = seen["first"] if filled is None else filled
-    rate = seen["count"] / (seen["last"] - from_s)
-    writes = count_writes(lab) - before
-    is_complete = seen["count"] == SERVICES
-    return {
-        "scale_assigned": float(seen["count"]),
-        "scale_start_s": seen["last"] - begin if is_complete else SERVICES / rate,
-        "scale_start_patches_per_s": rate,
-        "scale_start_client_cpu_ms": 1000 * cpu_s / seen["count"],
-        "scale_start_service_writes": float(writes["services/status"]),
-        "scale_start_other_writes": float(writes.total() - writes["services/status"]),
-    }
-
-
-def _memory(lab: LightLab) -> Figures:
-    _await_quiet(lab)
-    return {
-        "scale_controller_pss_mb": stage.pss_mib(lab.controller) * stage.MIB / MB,
-        "scale_controller_rss_mb": stage.rss_mib(lab.controller) * stage.MIB / MB,
-        "scale_controller_peak_mb": stage.peak_mib(lab.controller) * stage.MIB / MB,
-    }
-
-
-def _rest(lab: LightLab) -> Figures:
-    _await_quiet(lab)
-    writes, cpu, begin = count_writes(lab), stage.cpu_s(lab.controller), time.monotonic()
-    leases = stage.count_renewals(lab, REST_S)
-    minutes = (time.monotonic() - begin) / 60
-    written = count_writes(lab) - writes
-    _say_writes("at rest", written)
-    return {
-        "scale_rest_cpu_percent": (stage.cpu_s(lab.controller) - cpu) / minutes / 60 * 100,
-        "scale_rest_writes_per_min": written.total() / minutes,
-        "scale_rest_renewals_per_min": leases / minutes,
-    }
-
-
-def _edit_unused(lab: LightLab) -> Figures:
-    """Make a pool bigger that nobody has an address of."""
-    name, wider = pool_name(POOLS - 1), 2 * POOL_SIZE
-    before, begin = count_writes(lab), time.monotonic()
-    stage.set_pool(lab, name, pool_range(POOLS - 1, size=wider))
-    lab.wait_for(
-        lambda: stage.pool_status(lab, name).get("availableIPv4") == wider,
-        what="the counters of the edited pool",
-        timeout_s=60,
-        interval_s=0.01,
-    )
-    settled = time.monotonic() - begin
-    _await_quiet(lab)
-    written = count_writes(lab) - before
-    _say_writes("after an edit that moves nobody", written)
-    # The edit itself is the lab's write, the pool's status the controller's.
-    return {
-        "scale_edit_unused_s": settled,
-        "scale_edit_unused_writes": float(written.total() - written["ipaddresspools"]),
-    }
-
-
-def _edit_moving(lab: LightLab) -> Figures:
-    """Give a full pool other addresses, so that all who are in it move."""
-    watching = _observer(lab, POOL_SIZE)
-    before, begin = count_writes(lab), time.monotonic()
-    stage.set_pool(lab, pool_name(20), pool_range(20, moved=True))
-    seen = stage.answer(watching)
-    _await_quiet(lab)
-    written = count_writes(lab) - before
-    _say_writes(f"after an edit that moves {seen['count']}", written)
-    return {
-        "scale_edit_moving_s": seen["last"] - begin,
-        "scale_edit_moved": float(seen["count"]),
-        "scale_edit_moving_status_writes": float(written["services/status"]),
-        "scale_edit_moving_writes": float(written.total() - written["ipaddresspools"]),
-    }
-
-
-def _restart(lab: LightLab) -> Figures:
-    """Start with everybody served: nothing is written, and a newcomer is served soon."""
-    lab.controller.stop()
-    before, known = count_writes(lab), len(lab.controller.log())
-    lab.controller.start()
-    lab.wait_for(lambda: len(lab.controller.log()) > known, timeout_s=30, what="a first word")
-    time.sleep(QUIET_S)
-    _await_quiet(lab)
-    written = count_writes(lab) - before
-    _say_writes("by a restart", written)
-    lab.controller.stop()
-    name = "newcomer"
-    stage.create_service(lab, name)
-    begin = time.monotonic()
-    lab.controller.start()
-    lab.wait_for(
-        lambda: stage.address(lab, name), timeout_s=120, interval_s=0.01, what="a newcomer served"
-    )
-    return {
-        "scale_restart_newcomer_s": time.monotonic() - begin,
-        "scale_restart_writes": float(written.total()),
-        "scale_restart_service_writes": float(written["services/status"]),
-    }
 
 
 def count_writes(lab: LightLab) -> Counter[str]:
@@ -262,23 +297,11 @@ def parse_writes(text: str) -> Counter[str]:
     found: Counter[str] = Counter()
     for labels, value in _WRITES.findall(text):
         told = dict(_LABEL.findall(labels))
-        if told.get("dry_run") or told["resource"] in _FOREIGN:
+        if told.get("dry_run") or told["resource"] in _NO_WRITES:
             continue
         name = "/".join(filter(None, (told["resource"], told.get("subresource", ""))))
         found[name] += int(float(value))
     return found
-
-
-def _await_quiet(lab: LightLab, timeout_s: float = 60.0) -> None:
-    """Wait until the API server took no write for a while: events follow their causes."""
-    end, last, since = time.monotonic() + timeout_s, count_writes(lab), time.monotonic()
-    while time.monotonic() < end:
-        time.sleep(0.5)
-        now = count_writes(lab)
-        if now != last:
-            last, since = now, time.monotonic()
-        elif time.monotonic() - since >= QUIET_S:
-            return
 
 
 def _say_writes(when: str, written: Mapping[str, int]) -> None:

@@ -39,7 +39,7 @@ SCALE: Final = ("latency", "start", "memory")
 WIRE: Final = ("arp", "cut", "kill", "stop")
 
 
-def scale(pair: Pair, wanted: frozenset[str], _rounds: int) -> Figures:
+def scale(pair: Pair, wanted: frozenset[str]) -> Figures:
     """Measure what depends on the API server and on many services."""
     found: Figures = {}
     with stage.start(pair) as lab:
@@ -98,18 +98,19 @@ def _start(lab: LightLab, *, with_bare: bool) -> Figures:
 
 def _bare_loop(lab: LightLab) -> Figures:
     """Write every service's status once by the bare client, and take it away again."""
-    before = _server_cpu_s(lab)
+    before = server_cpu_s(lab)
     told = stage.answer(stage.load(lab, "patch", identity="controller"))
-    server_cpu_s = _server_cpu_s(lab) - before
+    used_s = server_cpu_s(lab) - before
     stage.answer(stage.load(lab, "clear"))
     return {
         "bare_patches_per_s": told["count"] / told["seconds"],
-        "bare_server_cpu_ms": 1000 * server_cpu_s / told["count"],
+        "bare_server_cpu_ms": 1000 * used_s / told["count"],
         "bare_client_cpu_ms": 1000 * told["cpu_s"] / told["count"],
     }
 
 
-def _server_cpu_s(lab: LightLab) -> float:
+def server_cpu_s(lab: LightLab) -> float:
+    """Return the CPU time that the API server and its store have used."""
     return sum(stage.main_cpu_s(lab.process(name)) for name in ("kube-apiserver", "etcd"))
 
 
@@ -117,14 +118,14 @@ def _time_start(lab: LightLab) -> Figures:
     watching = stage.load(lab, "timeline", "--count", str(SERVICES))
     lab.wait_for(lambda: "ready" in watching.log(), what="the watch of the time line")
     known = len(lab.controller.log())
-    begin, server_cpu_s = time.monotonic(), _server_cpu_s(lab)
+    begin, before = time.monotonic(), server_cpu_s(lab)
     lab.controller.start()
     told = stage.answer(watching)
     found = {
         "start_s": told["last"] - begin,
         "start_first_s": told["first"] - begin,
         "start_client_cpu_ms": 1000 * stage.cpu_s(lab.controller) / SERVICES,
-        "start_server_cpu_ms": 1000 * (_server_cpu_s(lab) - server_cpu_s) / SERVICES,
+        "start_server_cpu_ms": 1000 * (server_cpu_s(lab) - before) / SERVICES,
         "start_patches_per_s": (SERVICES - 1) / (told["last"] - told["first"]),
     }
     filled = caches_filled(lab.controller.log()[known:], time.time() - time.monotonic())

@@ -19,7 +19,7 @@ from lab.errors import LabError
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from lab.compare.universe import Program
     from lab.light import LightLab
@@ -102,10 +102,10 @@ def run(given: Namespace) -> int:
         goes_on=given.go_on,
         scripts=scripts,
     )
+    if given.keep:
+        progress.say("compare: the lab stays until Enter is pressed at the end")
     name = given.name if given.name != "lab" else f"cmp{os.getpid()}"
     report = compare(wanted, name, keeps=given.keep)
-    for about, failed in report.failed.items():
-        print(render(about, failed))
     if given.seed is not None and not report.failed:
         for step in author.write(given.seed, terms_of(wanted)):
             print(f"  {step}")
@@ -124,15 +124,17 @@ def parse_seeds(text: str) -> list[int]:
     return found
 
 
-def compare(wanted: Wanted, name: str, *, keeps: bool = False) -> Report:
-    """Bring a lab up, play every seed on it, and report."""
+def compare(
+    wanted: Wanted, name: str, *, keeps: bool = False, told: Callable[[str], None] = print
+) -> Report:
+    """Bring a lab up, play every seed on it, and report; tell each difference as it is found."""
     begin = time.monotonic()
     programs = (program(wanted.controllers[0]), program(wanted.controllers[1]))
     for path in wanted.controllers:
         if path != "own" and not Path(path).is_file():
             raise LabError(f"no program {path}")
     with bare_lab(name) as lab:
-        report = asyncio.run(_compare(lab, programs, wanted))
+        report = asyncio.run(_compare(lab, programs, wanted, told))
         if keeps:
             progress.say(f"lab {name} stays until Enter is pressed")
             input()
@@ -151,7 +153,12 @@ def terms_of(wanted: Wanted) -> author.Terms:
     )
 
 
-async def _compare(lab: LightLab, programs: tuple[Program, Program], wanted: Wanted) -> Report:
+async def _compare(
+    lab: LightLab,
+    programs: tuple[Program, Program],
+    wanted: Wanted,
+    told: Callable[[str], None],
+) -> Report:
     report = Report()
     is_strict = all(each.is_own for each in programs)
     judge = strict if is_strict else deviations.judge
@@ -173,6 +180,7 @@ async def _compare(lab: LightLab, programs: tuple[Program, Program], wanted: Wan
                     progress.say(f"compare: {about} differs after step {played.played}")
                     short = await shrink(player, played) if wanted.shrinks else played
                     report.failed[about] = short
+                    told(render(about, short))
                 if report.played % _SAID_EVERY == 0:
                     said = f"{report.played} of {len(scripts)} scripts, {report.steps} steps"
                     progress.say(f"compare: {said}")

@@ -97,6 +97,11 @@ def _is_mistake_told(line: Line) -> bool:
     return mark in line.ours and mark in line.theirs
 
 
+def _is_deprecation(line: Line) -> bool:
+    """They tell it whenever they write into the service, we whenever there is news about it."""
+    return line.event is not None and line.event[2] == "deprecatedAnnotation"
+
+
 def _is_condition(line: Line) -> bool:
     """Only we write conditions into services."""
     return line.about.startswith("Service ") and ": condition " in line.about and not line.theirs
@@ -106,6 +111,7 @@ RULES: Final = (
     Rule("cause added", "event of a service that stays pending", _is_cause_added),
     Rule("family named", "a pool asked for by name that lacks the family", _is_nil_named),
     Rule("mistakes told", "invalid configuration", _is_mistake_told),
+    Rule("deprecation", "event about a deprecated annotation", _is_deprecation),
     Rule("condition", "condition on the Service", _is_condition),
 )
 
@@ -122,8 +128,6 @@ def judge(ours: Picture, theirs: Picture, before: Before) -> Verdict:
         return Verdict([])
     if _have_waited(unknown, ours, theirs, before):
         return Verdict([], stop=WAITED)
-    owners = {about.partition(_EVENT)[0] for about in unknown if _EVENT in about}
-    unknown |= {line.about for line in lines if line.about.partition(_EVENT)[0] in owners}
     return Verdict(
         view.differences(
             {about: text for about, text in ours.items() if about in unknown},

@@ -167,7 +167,11 @@ class Universe:
         except LabError as late:
             tail = self.process.log()[-2000:]
             alive = "runs" if self.process.is_alive() else "has ended"
-            raise LabError(f"{late}; the controller {alive} and said last:\n{tail}") from late
+            probe = self._live.services.get(f"{self.into(PROBE_NAMESPACE)}/{PROBE}")
+            raise LabError(
+                f"{late}; the service of the probes is {json.dumps(probe)};"
+                f" the controller {alive} and said last:\n{tail}"
+            ) from late
 
     # --- beginnings and ends -----------------------------------------------------------------
 

@@ -21,7 +21,7 @@ from tests.lab.kill_judge import SHARING, WANTED, WANTED_POOL, Change, Judge, ju
 
 if TYPE_CHECKING:
     import http.client
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from lab.light import LightLab
     from lab.process import Process
@@ -316,12 +316,14 @@ class Round:
         seed: int,
         operations: int,
         controllers: Sequence[Process],
+        leader: Callable[[], Process] | None = None,
     ) -> None:
         self.lab = lab
         self.dice = dice = random.Random(seed)
         self.report = RoundReport(seed)
         self._operations = operations
         self._controllers = controllers
+        self._leader = leader or (lambda: controllers[0])
         self._stream = Stream(dice, f"s{seed}")
         self._notes: list[tuple[float, str]] = []
         self._down: dict[str, int] = {}
@@ -374,7 +376,7 @@ class Round:
     def _kill(self, index: int) -> None:
         """Kill at a random moment within what the last operations set off."""
         dice = self.dice
-        victim = dice.choice(self._controllers)
+        victim = self._leader() if dice.random() < 0.8 else dice.choice(self._controllers)
         time.sleep(dice.random() * dice.choice((0.005, 0.02, 0.1)))
         self._end(victim)
         self._down[victim.name] = index + dice.choice((1, 1, 5, 20))

@@ -15,16 +15,20 @@ import pytest
 
 from lab import Lab
 from lab.light import OWN
-from tests.lab.kill_run import NAMESPACES, Round, RoundReport
+from lab.objects import PodPlan
+from tests.lab.kill_run import HOME, NAMESPACES, Round, RoundReport
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from lab.light import LightLab
+    from lab.process import Process
 
 ROUNDS = int(os.environ.get("MERCURYLB_KILL_ROUNDS", "20"))
 OPERATIONS = int(os.environ.get("MERCURYLB_KILL_OPERATIONS", "250"))
 SEED = int(os.environ.get("MERCURYLB_KILL_SEED", "1"))
+STAND_BY_POD = "metallb-controller-1"
+LEASE = f"/apis/coordination.k8s.io/v1/namespaces/{HOME}/leases/mercurylb-controller"
 
 pytestmark = [
     pytest.mark.lab,
@@ -46,21 +50,66 @@ def kill_lab() -> Iterator[LightLab]:
         yield lab
 
 
+@pytest.fixture
+def stand_by(kill_lab: LightLab) -> Iterator[Process]:
+    """Run a second replica on another host, as another pod."""
+    lab, first = kill_lab, kill_lab.controller
+    node = lab.site.plan.nodes[0]
+    lab.pods.register(
+        PodPlan(
+            name=STAND_BY_POD,
+            namespace=HOME,
+            node=node.name,
+            host_ip=node.ipv4,
+            ips=(node.ipv4,),
+            host_network=True,
+        )
+    )
+    spec = first.record.spec
+    env = {**(spec.env or {}), "METALLB_POD_NAME": STAND_BY_POD}
+    process = lab.site.start("stand-by", node.name, list(spec.argv), env=env)
+    yield process
+    process.stop()
+
+
 def test_a_killed_controller_holds_nothing_twice_swaps_nothing_and_leaks_nothing(
     kill_lab: LightLab,
 ) -> None:
     """Whatever moment it dies at, what services were given stays theirs and nobody else's."""
     reports = []
     for seed in range(SEED, SEED + ROUNDS):
-        report = play(kill_lab, seed)
-        sys.stdout.write(f"{report}\n")
-        reports.append(report)
+        run = Round(kill_lab, seed=seed, operations=OPERATIONS, controllers=[kill_lab.controller])
+        reports.append(_told(run.run()))
+    _check(reports, kills_min=3 * ROUNDS)
+
+
+def test_a_killed_leader_leaves_nothing_behind_for_its_stand_by(
+    kill_lab: LightLab, stand_by: Process
+) -> None:
+    """The stand-by takes over what it finds, and the one that comes back does not interfere."""
+    controllers = [kill_lab.controller, stand_by]
+
+    def leader() -> Process:
+        holder = kill_lab.api.get(LEASE)["spec"].get("holderIdentity", "")
+        return controllers[holder.startswith(STAND_BY_POD)]
+
+    rounds = max(1, ROUNDS // 10)
+    reports = []
+    for seed in range(SEED + 1000, SEED + 1000 + rounds):
+        run = Round(
+            kill_lab, seed=seed, operations=OPERATIONS, controllers=controllers, leader=leader
+        )
+        reports.append(_told(run.run()))
+    _check(reports, kills_min=2 * rounds)
+
+
+def _told(report: RoundReport) -> RoundReport:
+    sys.stdout.write(f"{report}\n")
+    return report
+
+
+def _check(reports: list[RoundReport], *, kills_min: int) -> None:
     assert not [str(report) for report in reports if report.findings]
-    assert sum(report.kills for report in reports) >= 3 * ROUNDS
-    counts = [report.counts for report in reports]
-    assert all(sum(count.get(what, 0) for count in counts) for what in ("given", "moved"))
-
-
-def play(lab: LightLab, seed: int) -> RoundReport:
-    """Play one round."""
-    return Round(lab, seed=seed, operations=OPERATIONS, controllers=[lab.controller]).run()
+    assert sum(report.kills for report in reports) >= kills_min
+    for what in ("given", "moved"):
+        assert sum(report.counts.get(what, 0) for report in reports)

@@ -12,7 +12,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import pytest
 
@@ -203,6 +203,7 @@ SPECS: Final[dict[str, Json]] = {
 
 @pytest.mark.rule("config-11.2.cases", "config-11.1.namespace")
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.rule("api-1.foreign-namespace")
 def test_row_other_namespaces(desk: Desk, kind: str) -> None:
     """Every kind belongs into the one namespace, where the same object is taken."""
     where = path(kind, namespace="default")
@@ -216,11 +217,10 @@ def test_row_peers_of_one_address(desk: Desk) -> None:
     """With FRR two peers of one address need selectors that do not overlap."""
     selector = {"nodeSelectors": [{"matchLabels": {"kubernetes.io/hostname": "n1"}}]}
     other = {"nodeSelectors": [{"matchLabels": {"kubernetes.io/hostname": "n2"}}]}
-    with another_controller(desk.lab, env={"METALLB_BGP_TYPE": "frr"}):
-        desk.create("BGPPeer", "p", **PEER | selector)
-        desk.refused(lambda: desk.create("BGPPeer", "q", **PEER))
-        desk.refused(lambda: desk.create("BGPPeer", "q", **PEER | selector))
-        desk.create("BGPPeer", "q", **PEER | other)
+    desk.create("BGPPeer", "p", **PEER | selector)
+    desk.refused(lambda: desk.create("BGPPeer", "q", **PEER))
+    desk.refused(lambda: desk.create("BGPPeer", "q", **PEER | selector))
+    desk.create("BGPPeer", "q", **PEER | other)
 
 
 @pytest.mark.rule("config-11.1.bfd-delete", "config-11.1.delete")
@@ -236,7 +236,7 @@ def test_a_profile_in_use_stays(desk: Desk) -> None:
 
 @pytest.mark.rule("config-11.1.disable-mp")
 def test_a_useless_field_is_warned_of(desk: Desk) -> None:
-    """kubectl shows the warning."""
+    """The warning reaches who applies it."""
     peer = body("BGPPeer", "mp", **PEER, disableMP=True)
     peer["metadata"]["namespace"] = HOME
     said = desk.lab.kubectl(
@@ -297,7 +297,7 @@ class Asking:
         self._lab = lab
         self._ends = threading.Event()
 
-    def __enter__(self) -> Asking:
+    def __enter__(self) -> Self:
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
         return self
@@ -333,6 +333,11 @@ def trusted(lab: LightLab) -> list[set[bytes]]:
     conversion = lab.api.get(DEFINITION)["spec"]["conversion"]["webhook"]
     configs = [hook["clientConfig"] for hook in hooks] + [conversion["clientConfig"]]
     return [set(decode_bundle(config.get("caBundle"))) for config in configs]
+
+
+def authorities(lab: LightLab) -> set[bytes]:
+    """Give the authorities in the secret."""
+    return set(decode_bundle(contents(lab)[CA_CERT]))
 
 
 def shown(lab: LightLab) -> str:
@@ -393,7 +398,7 @@ def _assert_current(pem: str) -> None:
 def test_a_corrupted_bundle_is_mended(desk: Desk, text: str) -> None:
     """Taken out, or replaced by a stranger's authority."""
     lab = desk.lab
-    ours = trusted(lab)[0]
+    ours = authorities(lab)
     stranger = forge.answer(Question({}, DNS_NAME, time.time())).material.authorities
     bundle = encode_bundle(stranger) if text else ""
     hooks = lab.api.get(HOOKS)["webhooks"]
@@ -407,17 +412,12 @@ def test_a_corrupted_bundle_is_mended(desk: Desk, text: str) -> None:
 
 
 @contextmanager
-def another_controller(
-    lab: LightLab, *args: str, env: dict[str, str] | None = None
-) -> Iterator[None]:
-    """Run the controller with other arguments or environment for a while."""
+def another_controller(lab: LightLab, *args: str) -> Iterator[None]:
+    """Run the controller with other arguments for a while."""
     usual = lab.controller
     usual.stop()
     spec = usual.record.spec
-    argv = (spec.argv[0], *(args or spec.argv[1:]))
-    changed = replace(
-        spec, name="controller-other", argv=argv, env={**(spec.env or {}), **(env or {})}
-    )
+    changed = replace(spec, name="controller-other", argv=(spec.argv[0], *args))
     other = lab.site.processes.start(changed)
     try:
         webhooks.await_answered(lab.api, HOME)
@@ -461,7 +461,7 @@ def test_certificates_of_ones_own(desk: Desk, tmp_path: Path) -> None:
     lab = desk.lab
     made = forge.answer(Question({}, DNS_NAME, time.time()))
     _write_files(tmp_path, made.contents)
-    before, was_trusted = contents(lab), trusted(lab)[0]
+    before, was_trusted = contents(lab), authorities(lab)
     _inject(lab, (*made.material.authorities, *was_trusted))
     args = ("--webhook-mode=enabled", "--disable-cert-rotation", f"--cert-dir={tmp_path}")
     with another_controller(lab, *args):

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mercurylb.allocator.book import Book
 from mercurylb.api.annotation import DEPRECATED
 from mercurylb.api.service import Service
+from mercurylb.plan.decision import Outcome, StatusPatch
 from mercurylb.plan.layer2 import plan_layer2
 from mercurylb.plan.service import plan_all, plan_service
 from tests.unit.plan.cluster import advertisement, apply, config_of, endpoints, node, pool
@@ -96,6 +98,20 @@ CLUSTERS = st.lists(
 )
 
 
+UNSAID = (Outcome.NOT_WANTED, Outcome.NOT_LOADED)
+
+
+def writes_only_what_is_ours(patch: StatusPatch | None) -> None:
+    """Check that a patch touches addresses, conditions and the pool's name only."""
+    if patch is None:
+        return
+    body = msgspec.json.decode(patch.body)
+    assert set(body) <= {"metadata", "status"}
+    assert set(body["metadata"]) <= {"resourceVersion", "annotations"}
+    assert all("ip-allocated-from-pool" in key for key in body["metadata"].get("annotations", ()))
+    assert set(body.get("status", ())) <= {"loadBalancer", "conditions"}
+
+
 def new_book() -> Book:
     """Make an empty book with the pools."""
     book = Book()
@@ -104,6 +120,7 @@ def new_book() -> Book:
 
 
 @given(written=CLUSTERS)
+@pytest.mark.rule("controller-6.4.untouched", "controller-6.4.10", "allocator-12.e2e")
 def test_services_settle_and_restart_unmoved(written: list[Service]) -> None:
     """No service crashes a plan; once settled nothing is written, and a restart moves nobody."""
     book = new_book()
@@ -112,6 +129,8 @@ def test_services_settle_and_restart_unmoved(written: list[Service]) -> None:
         decisions = plan_all(current.values(), book=book)
         book.validate()
         for decision in decisions:
+            writes_only_what_is_ours(decision.patch)
+            assert decision.addresses or decision.pending_reason or decision.outcome in UNSAID
             current[decision.service] = apply(current[decision.service], decision.patch)
     decisions = plan_all(current.values(), book=book)
     assert not any(decision.patch or decision.reprocess_all for decision in decisions)

@@ -188,6 +188,7 @@ async def cluster() -> Cluster:
 
 
 @pytest.mark.rule("config-11.3.secret", "config-11.3.injection")
+@pytest.mark.rule("api-10.secret-webhook")
 async def test_from_an_empty_secret_to_trust(cluster: Cluster, background: Any, until: Any) -> None:
     """The secret is filled, the pair is served, every field holds the authority: one write each."""
     replica = Replica(cluster)

@@ -85,8 +85,11 @@ def describe_lack(usage: PoolUsage, claim: Claim, lacking: Iterable[Family]) -> 
     if claim.family is ServiceFamily.DUAL and claim.stacking is Stacking.SINGLE:
         return describe_policy(), ""
     causes, holders = [], []
-    for family in lacking:
-        found = usage.families[family]
+    families = [usage.families[family] for family in lacking]
+    if claim.stacking is Stacking.REQUIRE_DUAL:
+        # What can never be is the whole reason, whether the other family is full today or not.
+        families = [each for each in families if not each.prefixes] or families
+    for found in families:
         causes.append(_describe_family(found, claim))
         holders += _describe_holders(found)
     return " and ".join(causes), ", ".join(holders)

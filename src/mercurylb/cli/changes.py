@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from mercurylb.allocator.usage import PoolCounters
+    from mercurylb.api.service import Service
     from mercurylb.plan.snapshot import Snapshot
 
+_FUTURE: Final = "9999-12-31T23:59:59Z"
 _BEFORE_REASON: Final = "will attempt for new IP assignment: "
 """In the words of the event; what follows is the reason."""
 _WORDS: Final = {
@@ -134,12 +136,14 @@ def _compared(before: Snapshot, after: Snapshot) -> Outlook:
     problems = (*after.unreadable, *salvage(after.resources())[1])
     old, _ = compile_config(for_controller(before.resources()))
     new, _ = compile_config(for_controller(after.resources()))
-    services = [with_cluster_ips(service) for service in after.services]
+    services = [_as_created(service) for service in after.services]
+    # With other services than now, what there is now is what their statuses say.
+    is_known = old is not None and after.services == before.services
     if new is None:
         return Outlook(problems, True, (), (), len(services), ())
     found = plan_changes(
         services,
-        before=old.pools if old else None,
+        before=old.pools if old is not None and is_known else None,
         after=new.pools,
         lb_class=after.settings.lb_class,
     )
@@ -152,6 +156,13 @@ def _compared(before: Snapshot, after: Snapshot) -> Outlook:
         unchanged=len(found.services) - len(found.changed) - len(pending),
         pools=tuple(pool for pool in found.pools if pool.before != pool.after),
     )
+
+
+def _as_created(service: Service) -> Service:
+    """Give a service as the API server would have it, the younger if it does not exist yet."""
+    created = service.metadata.creation_timestamp or _FUTURE
+    metadata = msgspec.structs.replace(service.metadata, creation_timestamp=created)
+    return msgspec.structs.replace(with_cluster_ips(service), metadata=metadata)
 
 
 def to_lines(outlook: Outlook) -> Iterator[tuple[str, str]]:

@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mercurylb.plan.layer2 import NodeReason
+from mercurylb.plan.unannounced import WORDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from mercurylb.plan.explanation import Explanation
-
-REASONS: Final = {
-    NodeReason.NO_SPEAKER: "no speaker runs there",
-    NodeReason.NETWORK_UNAVAILABLE: "its network is unavailable",
-    NodeReason.EXCLUDED_BY_LABEL: "excluded by its label",
-    NodeReason.NOT_ADVERTISED: "no advertisement for the service includes it",
-    NodeReason.NO_LOCAL_ENDPOINT: "no ready endpoint, and the policy is Local",
-}
 
 
 def to_builtins(explanation: Explanation) -> dict[str, Any]:
@@ -48,7 +40,7 @@ def to_lines(explanation: Explanation) -> Iterator[tuple[str, str]]:
     for note in explanation.notes:
         yield "warning", f"Note     {note}"
     for event in explanation.events:
-        yield "", f"Event    {event.when} {event.reason}: {event.message}".replace("  ", " ", 0)
+        yield "", f"Event    {event.when} {event.reason}: {event.message}"
 
 
 def _address(explanation: Explanation) -> Iterator[tuple[str, str]]:
@@ -72,7 +64,7 @@ def _nodes(explanation: Explanation) -> Iterator[tuple[str, str]]:
         return
     for verdict in layer2.verdicts:
         if verdict.rank is None:
-            reason = REASONS.get(verdict.reason, "") if verdict.reason else ""
+            reason = WORDS[verdict.reason] if verdict.reason else ""
             yield "", f"Node     -  {verdict.node}: {reason}"
         else:
             score = f", preferred by {verdict.score}" if verdict.score else ""

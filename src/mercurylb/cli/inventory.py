@@ -142,9 +142,9 @@ def read_item(document: Document, raw: Json, *, namespace: str = "") -> Item:
     if resource is None:
         return item
     try:
-        current = raw
+        current = _without_nulls(raw)
         if item.kind == "BGPPeer" and api_version == _OLD_PEER:
-            current = {**convert_bgp_peer(raw, to_version="v1beta2")}
+            current = {**convert_bgp_peer(current, to_version="v1beta2")}
         value = msgspec.convert(current, resource.type)
     except msgspec.ValidationError as error:
         path = _PATH.search(str(error))
@@ -156,6 +156,17 @@ def read_item(document: Document, raw: Json, *, namespace: str = "") -> Item:
         metadata = msgspec.structs.replace(value.metadata, namespace=namespace)
         value = msgspec.structs.replace(value, metadata=metadata)
     return replace(item, value=value)
+
+
+def _without_nulls(value: Json) -> Json:
+    """Give an object as the API server stores it: a property that is null is not there."""
+    return {key: _kept(each) for key, each in value.items() if each is not None}
+
+
+def _kept(value: object) -> object:
+    if isinstance(value, list):
+        return [_kept(each) for each in value]
+    return _without_nulls(value) if isinstance(value, dict) else value
 
 
 def _unreadable(item: Item, field: str, message: str) -> Problem:

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Protocol
 from mercurylb.errors import Conflict, Denied, Fenced, KubeError, NotFound, Unreachable, WireError
 from mercurylb.kube.lease import (
     LEASES,
+    RELEASED_DURATION_S,
     STAND_BY_ANNOTATION,
     Acquire,
     Announce,
@@ -149,24 +150,35 @@ class Elector:
             async with asyncio.timeout(in_flight_patience_s):
                 await self._quiet.wait()
         version = self._election.version
+        has_announced = self._election.has_announced
         self._election.on_released()
         self._end_term()
-        if not was_leader:
-            return
-        now = self._now_text()
-        spec = {"holderIdentity": "", "leaseDurationSeconds": 1, "renewTime": now}
-        body = {"metadata": {"resourceVersion": version}, "spec": spec}
         with contextlib.suppress(KubeError, WireError, TimeoutError):
             async with asyncio.timeout(RELEASE_TIMEOUT_S):
-                try:
-                    await self._patch(body)
-                except Conflict:
-                    # Somebody made himself known; if the lease is still ours, it is given back.
-                    lease = await self._client.get(LEASES, self._name, namespace=self._namespace)
-                    if lease.holder == self._config.identity:
-                        body["metadata"] = {"resourceVersion": lease.metadata.resource_version}
-                        await self._patch(body)
-            self.log.info("kube.lease_released", lease=self._name)
+                if was_leader:
+                    await self._give_back(version)
+                elif has_announced:
+                    # Nobody waits any more, so the holder may rest.
+                    annotations = {STAND_BY_ANNOTATION: None}
+                    metadata = {"resourceVersion": version, "annotations": annotations}
+                    await self._patch({"metadata": metadata})
+
+    async def _give_back(self, version: str) -> None:
+        spec = {
+            "holderIdentity": "",
+            "leaseDurationSeconds": RELEASED_DURATION_S,
+            "renewTime": self._now_text(),
+        }
+        try:
+            await self._patch({"metadata": {"resourceVersion": version}, "spec": spec})
+        except Conflict:
+            # Somebody made himself known; if the lease is still ours, it is given back as well.
+            lease = await self._client.get(LEASES, self._name, namespace=self._namespace)
+            if lease.holder != self._config.identity:
+                return
+            version = lease.metadata.resource_version
+            await self._patch({"metadata": {"resourceVersion": version}, "spec": spec})
+        self.log.info("kube.lease_released", lease=self._name)
 
     # --- the fence -----------------------------------------------------------------------------
 
@@ -231,7 +243,7 @@ class Elector:
         except NotFound:
             self._take(election.on_missing(time.monotonic()))
         except Conflict:
-            election.on_conflict(time.monotonic())
+            election.on_conflict()
         except (KubeError, WireError, TimeoutError) as error:
             self._note_failure(error)
         else:

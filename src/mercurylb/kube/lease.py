@@ -47,6 +47,8 @@ RELEASED_DURATION_S: Final = 1
 """What client-go and we write when the lease is given back."""
 DURATION_MAX_S: Final = 60.0
 """A holder that claims more is not believed: a mistyped number must not stop a cluster."""
+DENIED_TRIES: Final = 60
+"""Refusals in a row that may come from a server that is not ready yet."""
 
 
 class LeaseSpec(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
@@ -174,6 +176,7 @@ class Election:
         """Of the present holder's term: from when on it could know of us."""
         self._retry_at = now
         self._failure_count = 0
+        self._denied_count = 0
         self._is_over = False
         self._has_looked = False
         self._is_free = False
@@ -190,6 +193,12 @@ class Election:
     def version(self) -> str:
         """Give the version of the lease as far as we know."""
         return self._lease.metadata.resource_version if self._lease else ""
+
+    @property
+    def has_announced(self) -> bool:
+        """Tell whether the word that stands in the lease is ours."""
+        words = self._lease.stand_by.split() if self._lease else []
+        return words[:1] == [self._config.identity]
 
     def is_resting(self, now: float) -> bool:
         """Tell whether we hold the lease without keeping it fresh."""
@@ -265,6 +274,9 @@ class Election:
         if lease is not None and (before is None or before.term != lease.term):
             # A new term: its holder has not heard of us.
             self._announced_at, self._announced_first_at = -_NEVER, _NEVER
+        elif lease is not None and not lease.stand_by:
+            # Another stand-by took its word back, and the holder may rest now.
+            self._announced_at = -_NEVER
         if self.role is Role.LEADER:
             return self._look_after(before, lease, now)
         return []
@@ -282,7 +294,7 @@ class Election:
     def on_answer(self, lease: Lease, now: float) -> list[Effect]:
         """Take that the request was accepted, and what the lease is since then."""
         request = self._end_request()
-        self._failure_count = 0
+        self._failure_count = self._denied_count = 0
         self._must_read = False
         effects = self.on_observed(lease, now)
         # A watch may have shown a later version already; what counts is that the term goes on.
@@ -309,13 +321,12 @@ class Election:
     def on_missing(self, now: float) -> list[Effect]:
         """Take that there is no such lease."""
         self._end_request()
-        self._failure_count = 0
+        self._failure_count = self._denied_count = 0
         self._must_read = self._may_have_acquired = False
         return self.on_observed(None, now)
 
-    def on_conflict(self, now: float) -> None:
+    def on_conflict(self) -> None:
         """Take that somebody else wrote first; what he wrote has to be read."""
-        del now
         self._end_request()
         self._must_read = True
 
@@ -327,7 +338,9 @@ class Election:
         self._failure_count = min(self._failure_count + 1, 16)
         config = self._config
         ceiling_s = min(config.retry_max_s, 0.05 * 2.0**self._failure_count)
-        wait_s = config.denied_retry_s if is_denied else ceiling_s
+        # A server that is just starting refuses for a moment what it allows later.
+        self._denied_count = self._denied_count + 1 if is_denied else 0
+        wait_s = config.denied_retry_s if self._denied_count > DENIED_TRIES else ceiling_s
         self._retry_at = now + wait_s * self._random.uniform(0.5, 1.0)
 
     def on_released(self) -> None:
@@ -353,8 +366,8 @@ class Election:
             return self._demote(f"the lease is held by {lease.holder or 'nobody'}")
         if before is None or before.term != lease.term:
             return self._demote("the lease was written by somebody else in our name")
-        if lease.stand_by and lease.stand_by != before.stand_by:
-            self._stand_by_seen_at = now
+        if lease.stand_by != before.stand_by:
+            self._stand_by_seen_at = now if lease.stand_by else -_NEVER
         return []
 
     def _demote(self, reason: str) -> list[Effect]:

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 SILENCE_MAX_S = 90.0
 """The server sends a bookmark about every minute; client-go's HTTP/2 ping gives up after 45 s."""
+DENIED_TRIES = 60
+"""Refusals in a row that may come from a server that is not ready yet."""
 
 
 @dataclass(slots=True)
@@ -69,6 +71,7 @@ class Watcher(Generic[T]):
         self._reflector = Reflector(resource, selection)
         self._backoff = Backoff(random)
         self._denied = Backoff(random)
+        self._denied_count = 0
         self._retry_cap_s = retry_cap_s
         self._stream: Stream | None = None
         self._wants_list = False
@@ -147,6 +150,7 @@ class Watcher(Generic[T]):
     def _reset_backoff(self) -> None:
         self._backoff.reset()
         self._denied.reset()
+        self._denied_count = 0
 
     def _apply(self, outputs: list[Output[T]]) -> None:
         for output in outputs:
@@ -196,9 +200,12 @@ class Watcher(Generic[T]):
 
     async def _pause(self, error: KubeError | WireError | None) -> None:
         if isinstance(error, (Denied, NotFound)):
-            # A server that is just starting refuses for a moment what it allows later, so this
-            # series begins with short waits however long the server was away before.
-            delay_s = self._denied.next_delay_s(cap_s=DENIED_CAP_S)
+            # A server that is just starting refuses for a moment what it allows later, so a refusal
+            # is like any other failure until there were many in a row.
+            self._denied_count += 1
+            is_lasting = self._denied_count > DENIED_TRIES
+            cap_s = DENIED_CAP_S if is_lasting else self._retry_cap_s
+            delay_s = self._denied.next_delay_s(cap_s=cap_s)
         else:
             delay_s = self._backoff.next_delay_s(cap_s=self._retry_cap_s)
         if isinstance(error, ApiError) and error.retry_after_s is not None:

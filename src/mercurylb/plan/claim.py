@@ -87,6 +87,11 @@ def read_family(texts: Sequence[str]) -> ServiceFamily:
     return ServiceFamily.DUAL
 
 
+def family_of(addresses: Sequence[Address]) -> ServiceFamily:
+    """Give the family of addresses that a service holds: one, or one of each family."""
+    return ServiceFamily.DUAL if len(addresses) > 1 else _SINGLE_FAMILY[addresses[0].family]
+
+
 def read_requested(service: Service) -> tuple[Address, ...] | Refusal:
     """Give the addresses a service asks for, in its order; none if it leaves the choice to us."""
     annotation = read_annotation(service.metadata.annotations, LOAD_BALANCER_IPS)

@@ -17,7 +17,7 @@ from mercurylb.api.service import LoadBalancerIngress, LoadBalancerStatus, Servi
 from mercurylb.plan.claim import read_ingress
 from mercurylb.plan.condition import ConditionReason
 from mercurylb.plan.decision import Outcome, ServiceDecision
-from mercurylb.plan.service import is_ours, plan_all
+from mercurylb.plan.service import is_ours, plan_all, still_waits
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -131,8 +131,7 @@ def _settle(services: list[Service], book: Book) -> dict[str, ServiceDecision]:
                     told[decision.service] = event.message
         if not any(decision.reprocess_all for decision in decisions):
             break
-        waiting = {key for key, decision in decided.items() if not decision.converged}
-        dirty = [service for service in services if service.metadata.key in waiting]
+        dirty = [each for each in services if still_waits(each, decided[each.metadata.key])]
     return {
         key: msgspec.structs.replace(decision, pending_reason=told[key])
         if key in told and decision.converged

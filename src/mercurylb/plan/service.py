@@ -12,6 +12,7 @@ differences, none of which gives a service another address than it has or asks f
   shared address, or a sharing key. A first allocation frees nothing, so it triggers nothing.
 * An entry that reads back with `ipMode: VIP` is what we wrote.
 * A condition on the service says why it waits (see `condition`).
+* At a start everybody who may keep what its status says is noted before anybody gets anything new.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ from mercurylb.api.service import LOAD_BALANCER
 from mercurylb.errors import ParseError
 from mercurylb.plan.claim import (
     cluster_ips,
+    family_of,
     read_claim,
     read_family,
     read_ingress,
@@ -129,6 +131,19 @@ def _adopt(service: Service, book: Book) -> None:
     result = book.assign(claim, current)
     if isinstance(result, Allocation) and read_requested_pool(service) not in ("", result.pool):
         book.release(claim.service)
+
+
+def still_waits(service: Service, decision: ServiceDecision) -> bool:
+    """Tell whether to decide again when something came free.
+
+    That is who has no address, and who would like one of the other family too.
+    """
+    if not decision.converged:
+        return True
+    return len(decision.addresses) == 1 and (
+        read_stacking(service.wish) is Stacking.PREFER_DUAL
+        and len(cluster_ips(service.wish)) == _DUAL_COUNT
+    )
 
 
 def _entitlement(service: Service) -> tuple[int, str, str, str]:
@@ -224,16 +239,13 @@ class _Convergence:
         if refused is not None:
             self.book.release(self.key)
             return refused
-        held = self.book.holding(self.key)
-        current = _texts(held) if held else read_ingress(self.service)
-        current_family = self._read_current_family(current)
+        addresses, current_family = self._current()
         try:
             family = read_family(cluster_ips(self.service.wish))
         except ParseError as error:
-            return self._fail_without_family(str(error), current)
+            return self._fail_without_family(str(error))
         claim = self.claim = read_claim(self.service, family)
         if _suits(current_family, claim):
-            addresses = tuple(parse_address(text) for text in current)
             held_outcome = self._keep(claim, addresses)
             if held_outcome is not None:
                 return held_outcome
@@ -262,20 +274,26 @@ class _Convergence:
             return self._pend(ConditionReason.NOT_ENOUGH_CLUSTER_IPS, message)
         return None
 
-    def _read_current_family(self, current: tuple[str, ...]) -> ServiceFamily | None:
-        """Give the family of the current addresses; None if there are none or it makes no sense."""
+    def _current(self) -> tuple[tuple[Address, ...], ServiceFamily | None]:
+        """Give what it holds or its status says, and the family; nothing if that makes no sense."""
+        held = self.book.holding(self.key)
+        if held is not None:
+            return held.addresses, family_of(held.addresses)
+        current = read_ingress(self.service)
         if not current:
-            return None
+            return (), None
         try:
-            return read_family(current)
+            family = read_family(current)
+            return tuple(parse_address(text) for text in current), family
         except ParseError as error:
             message = f"Failed to retrieve LBIPs IPFamily for {bracketed(current)}: {error}"
             self._note(EventType.WARNING, "nolbIPsIPFamily", message)
-            return None
+            return (), None
 
-    def _fail_without_family(self, cause: str, current: tuple[str, ...]) -> Outcome:
+    def _fail_without_family(self, cause: str) -> Outcome:
         """Stop: nothing can be decided without the service's own family (step 6)."""
         spec = self.service.wish
+        current = _texts(self.book.holding(self.key)) or read_ingress(self.service)
         if current:
             message = (
                 f"Failed to retrieve ClusterIPs IPFamily for {bracketed(spec.cluster_ips or ())}"

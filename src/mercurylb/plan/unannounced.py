@@ -52,6 +52,16 @@ _NODE_CAUSES: Final = {
 }
 
 
+WORDS: Final = {
+    NodeReason.NO_SPEAKER: "no speaker runs there",
+    NodeReason.NETWORK_UNAVAILABLE: "its network is unavailable",
+    NodeReason.EXCLUDED_BY_LABEL: "excluded by its label",
+    NodeReason.NOT_ADVERTISED: "no advertisement for the service includes it",
+    NodeReason.NO_LOCAL_ENDPOINT: "no ready endpoint, and the policy is Local",
+}
+"""Why a node is no candidate, for people."""
+
+
 def why_unannounced(
     service: Service, decision: Layer2Decision, pool: Pool, snapshot: Snapshot
 ) -> Cause | None:
@@ -121,12 +131,12 @@ def _why_no_node(
 
 def _of_nodes(obstacles: Sequence[NodeVerdict], names: str, *, is_local: bool) -> Cause:
     reasons = {verdict.reason for verdict in obstacles}
+    each = listed([verdict.node for verdict in obstacles])
+    if len(reasons) > 1:
+        told = [f"{item.node}: {WORDS[item.reason]}" for item in obstacles if item.reason]
+        each = listed(told, separator="; ")
     for reason, (code, sentence, advice) in _NODE_CAUSES.items():
         if reason in reasons:
-            each = listed(
-                [f"{v.node}: {v.reason.value if v.reason else ''}" for v in obstacles],
-                separator="; ",
-            )
             return Cause(code, f"{sentence} (L2Advertisement {names}; {each})", advice)
     wanted = "with a ready endpoint " if is_local else ""
     return Cause(

@@ -29,13 +29,13 @@ FULL_V1BETA1: dict[str, Any] = {
     "holdTime": "180s",
     "keepaliveTime": "1s",
     "routerID": "192.0.2.41",
-    "password": "nopass",
-    "bfdProfile": "default",
+    "password": "swordfish",
+    "bfdProfile": "fast",
     "ebgpMultiHop": True,
     "nodeSelectors": [
         {
-            "matchLabels": {"foo": "bar"},
-            "matchExpressions": [{"key": "k", "operator": "In", "values": ["quux"]}],
+            "matchLabels": {"rack": "a"},
+            "matchExpressions": [{"key": "k", "operator": "In", "values": ["b", "c"]}],
         }
     ],
 }

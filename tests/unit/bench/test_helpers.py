@@ -6,6 +6,7 @@ import json
 
 from bench.flood import reply_filter
 from bench.load import address_of, many, status_patch
+from bench.many import parse_writes
 from bench.scenarios import caches_filled, longest_silence
 from lab.observe import frames
 from mercurylb.allocator.book import Book
@@ -91,3 +92,21 @@ def test_the_bare_loop_writes_as_much_as_the_controller() -> None:
     ours, theirs = json.loads(patch.body), json.loads(bare)
     assert ours["status"].keys() == theirs["status"].keys()
     assert ours["metadata"].keys() == theirs["metadata"].keys()
+
+
+def test_writes_are_counted_by_resource() -> None:
+    """Reads, dry runs, leases and reviews are no writes; the API server's own words."""
+    line = 'apiserver_request_total{{code="200",dry_run="{dry}",group="",resource="{what}",subresource="{sub}",verb="{verb}",version="v1"}} {count}'  # noqa: E501
+    text = "\n".join(
+        line.format(dry=dry, what=what, sub=sub, verb=verb, count=count)
+        for dry, what, sub, verb, count in (
+            ("", "services", "status", "PATCH", 12),
+            ("", "services", "status", "PUT", 3),
+            ("", "services", "", "POST", 1),
+            ("", "services", "", "LIST", 99),
+            ("All", "services", "", "POST", 99),
+            ("", "leases", "", "PUT", 99),
+            ("", "events", "", "POST", "1e+06"),
+        )
+    )
+    assert parse_writes(text) == {"services/status": 15, "services": 1, "events": 1_000_000}

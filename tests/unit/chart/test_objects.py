@@ -6,6 +6,11 @@ from typing import Any
 
 import pytest
 
+WEBHOOK_OBJECTS = {
+    ("Secret", "metallb-webhook-cert"),
+    ("Service", "metallb-webhook-service"),
+    ("ValidatingWebhookConfiguration", "metallb-webhook-configuration"),
+}
 DEFAULT_OBJECTS = {
     ("ClusterRole", "metallb:controller"),
     ("ClusterRole", "metallb:speaker"),
@@ -20,6 +25,7 @@ DEFAULT_OBJECTS = {
     ("RoleBinding", "metallb-pod-lister"),
     ("ServiceAccount", "metallb-controller"),
     ("ServiceAccount", "metallb-speaker"),
+    *WEBHOOK_OBJECTS,
 }
 KINDS = {
     "bfdprofiles",
@@ -32,55 +38,74 @@ KINDS = {
     "servicebgpstatuses",
     "servicel2statuses",
 }
+OURS = {"configurationstates", "servicebgpstatuses", "servicel2statuses"}
+"""The kinds that our programs write themselves."""
 READ = ("get", "list", "watch")
-WRITE = ("create", "delete", "get", "list", "patch", "update", "watch")
+FOLLOW = ("list", "watch")
+TARGET = ("list", "patch", "watch")
 REVIEWS = {
     ("authentication.k8s.io", "tokenreviews"): ("create",),
     ("authorization.k8s.io", "subjectaccessreviews"): ("create",),
 }
-STATE = ("create", "get", "list", "patch", "update", "watch")
+STATE = ("create", "list", "patch", "watch")
 RIGHTS: dict[tuple[str, str], dict[tuple[str, str], tuple[str, ...]]] = {
     ("ClusterRole", "metallb:controller"): {
-        ("", "services"): READ,
-        ("", "namespaces"): READ,
-        ("", "services/status"): ("patch", "update"),
+        ("", "services"): FOLLOW,
+        ("", "namespaces"): FOLLOW,
+        ("", "nodes"): ("list",),
+        ("", "services/status"): ("patch",),
         ("", "events"): ("create", "patch"),
-        ("metallb.io", "configurationstates"): STATE,
-        ("metallb.io", "configurationstates/status"): ("get", "patch", "update"),
+        (
+            "admissionregistration.k8s.io",
+            "validatingwebhookconfigurations metallb-webhook-configuration",
+        ): TARGET,
+        ("apiextensions.k8s.io", "customresourcedefinitions bgppeers.metallb.io"): TARGET,
         **REVIEWS,
     },
     ("ClusterRole", "metallb:speaker"): {
-        ("", "services"): READ,
-        ("", "nodes"): READ,
-        ("", "namespaces"): READ,
-        ("discovery.k8s.io", "endpointslices"): READ,
+        ("", "services"): FOLLOW,
+        ("", "nodes"): FOLLOW,
+        ("", "namespaces"): FOLLOW,
+        ("discovery.k8s.io", "endpointslices"): FOLLOW,
         ("", "events"): ("create", "patch"),
-        ("metallb.io", "servicel2statuses"): WRITE,
-        ("metallb.io", "servicel2statuses/status"): WRITE,
-        ("metallb.io", "configurationstates"): STATE,
-        ("metallb.io", "configurationstates/status"): STATE,
         **REVIEWS,
     },
     ("Role", "metallb-controller"): {
         ("", "pods"): ("get",),
-        ("", "secrets"): ("create", "get", "list"),
-        ("apps", "deployments"): ("get",),
-        ("metallb.io", "ipaddresspools"): READ,
-        ("metallb.io", "communities"): READ,
-        ("metallb.io", "ipaddresspools/status"): ("patch", "update"),
+        ("", "secrets"): ("create",),
+        ("", "secrets metallb-memberlist"): ("list",),
+        ("", "secrets metallb-webhook-cert"): TARGET,
+        ("apps", "deployments metallb-controller"): ("get",),
+        ("coordination.k8s.io", "leases"): ("create",),
+        ("coordination.k8s.io", "leases mercurylb-controller,mercurylb-webhook"): (
+            "get",
+            "list",
+            "patch",
+            "watch",
+        ),
+        ("metallb.io", "ipaddresspools"): FOLLOW,
+        ("metallb.io", "communities"): FOLLOW,
+        ("metallb.io", "ipaddresspools/status"): ("patch",),
+        ("metallb.io", "configurationstates"): STATE,
+        ("metallb.io", "configurationstates/status"): ("patch",),
+        ("metallb.io", "bfdprofiles"): ("list",),
+        ("metallb.io", "bgpadvertisements"): ("list",),
+        ("metallb.io", "bgppeers"): ("list",),
     },
     ("Role", "metallb-pod-lister"): {
         ("", "pods"): READ,
-        ("", "secrets"): READ,
-        ("", "configmaps"): READ,
-        ("metallb.io", "bfdprofiles"): READ,
-        ("metallb.io", "bgpadvertisements"): READ,
-        ("metallb.io", "bgppeers"): READ,
-        ("metallb.io", "communities"): READ,
-        ("metallb.io", "ipaddresspools"): READ,
-        ("metallb.io", "l2advertisements"): READ,
-        ("metallb.io", "servicebgpstatuses"): WRITE,
-        ("metallb.io", "servicebgpstatuses/status"): WRITE,
+        ("", "secrets"): FOLLOW,
+        ("", "configmaps bgpextras"): FOLLOW,
+        ("metallb.io", "bfdprofiles"): FOLLOW,
+        ("metallb.io", "bgpadvertisements"): FOLLOW,
+        ("metallb.io", "bgppeers"): FOLLOW,
+        ("metallb.io", "communities"): FOLLOW,
+        ("metallb.io", "ipaddresspools"): FOLLOW,
+        ("metallb.io", "l2advertisements"): FOLLOW,
+        ("metallb.io", "servicel2statuses"): ("create", "delete", "list", "watch"),
+        ("metallb.io", "servicel2statuses/status"): ("patch",),
+        ("metallb.io", "configurationstates"): STATE,
+        ("metallb.io", "configurationstates/status"): ("patch",),
     },
 }
 CONTROLLER = {"app.kubernetes.io/component": "controller"}
@@ -89,13 +114,17 @@ SELECTOR = {"app.kubernetes.io/name": "metallb", "app.kubernetes.io/instance": "
 
 
 def rights(role: dict[str, Any]) -> dict[tuple[str, str], tuple[str, ...]]:
-    """Return the verbs a role grants, by group and resource."""
+    """Return the verbs a role grants, by group and by resource with the names it is bound to."""
     return {
-        (group, resource): tuple(sorted(rule["verbs"]))
+        (group, " ".join([resource, *_names(rule)])): tuple(sorted(rule["verbs"]))
         for rule in role["rules"]
         for group in rule["apiGroups"]
         for resource in rule["resources"]
     }
+
+
+def _names(rule: dict[str, Any]) -> list[str]:
+    return [",".join(rule["resourceNames"])] if "resourceNames" in rule else []
 
 
 def test_a_release_called_metallb_has_the_names_of_metallbs_chart(render: Any) -> None:
@@ -165,7 +194,8 @@ def test_selectors_are_those_of_metallbs_chart(
 def test_namespaced_objects_are_in_the_namespace_of_the_release(render: Any) -> None:
     """Nothing lands in the namespace that happens to be the current one."""
     for (kind, name), item in render().items():
-        expected = None if kind.startswith("ClusterRole") else "metallb"
+        is_clusterwide = kind.startswith("ClusterRole") or "Webhook" in kind
+        expected = None if is_clusterwide else "metallb"
         assert item["metadata"].get("namespace") == expected, name
 
 
@@ -174,13 +204,6 @@ def test_namespaced_objects_are_in_the_namespace_of_the_release(render: Any) -> 
 def test_each_role_grants_exactly_what_is_needed(render: Any, role: tuple[str, str]) -> None:
     """A right that appears or vanishes is a decision, not an accident."""
     assert rights(render()[role]) == {key: tuple(v) for key, v in RIGHTS[role].items()}
-
-
-def test_the_controller_may_read_its_own_deployment_only(render: Any) -> None:
-    """The right on deployments is bound to one name."""
-    rules = render()["Role", "metallb-controller"]["rules"]
-    named = [rule["resourceNames"] for rule in rules if rule["resources"] == ["deployments"]]
-    assert named == [["metallb-controller"]]
 
 
 @pytest.mark.parametrize(
@@ -213,7 +236,12 @@ def test_each_role_is_bound_to_its_account(
             {"speaker": {"enabled": False}},
             {k for k in DEFAULT_OBJECTS if k[1].endswith(("speaker", "pod-lister", "excludel2"))},
         ),
-        ({"controller": {"enabled": False}}, {("Deployment", "metallb-controller")}),
+        (
+            {"controller": {"enabled": False}},
+            {("Deployment", "metallb-controller"), *WEBHOOK_OBJECTS},
+        ),
+        ({"controller": {"webhookMode": "disabled"}}, WEBHOOK_OBJECTS),
+        ({"controller": {"webhookMode": "onlywebhook"}}, set()),
         (
             {"speaker": {"excludeInterfaces": {"enabled": False}}},
             {("ConfigMap", "metallb-excludel2")},
@@ -235,8 +263,30 @@ def test_without_member_list_the_controller_has_no_secret_to_create(render: Any)
     """Rights on secrets go away together with their reason."""
     objects = render({"speaker": {"memberlist": {"enabled": False}}})
     granted = rights(objects["Role", "metallb-controller"])
-    assert ("", "secrets") not in granted
-    assert ("apps", "deployments") not in granted
+    assert [key for key in granted if "secrets" in key[1]] == [("", "secrets metallb-webhook-cert")]
+    assert not [key for key in granted if "deployments" in key[1]]
+
+
+def test_without_webhooks_the_controller_may_not_touch_their_objects(render: Any) -> None:
+    """Nor read what only admission looks at."""
+    objects = render({"controller": {"webhookMode": "disabled"}})
+    cluster = rights(objects["ClusterRole", "metallb:controller"])
+    assert not [key for key in cluster if "webhook" in key[1] or "definition" in key[1]]
+    assert ("", "nodes") not in cluster
+    granted = rights(objects["Role", "metallb-controller"])
+    assert ("metallb.io", "bgppeers") not in granted
+    assert ("", "secrets metallb-webhook-cert") not in granted
+
+
+@pytest.mark.rule("controller-10.no-write")
+def test_nobody_may_write_what_belongs_to_the_user(render: Any) -> None:
+    """Services but for their status, and the kinds of configuration, are read only."""
+    objects = render()
+    for role in RIGHTS:
+        for (_, resource), verbs in rights(objects[role]).items():
+            is_users = resource in {"services", *(KINDS - OURS)}
+            assert not (is_users and set(verbs) - {"get", "list", "watch"}), (role, resource)
+            assert "*" not in {*verbs, resource}
 
 
 @pytest.mark.parametrize(
@@ -256,8 +306,3 @@ def test_the_account_is_created_named_or_given(
     assert objects.pod("speaker")["serviceAccountName"] == expected
     assert objects["ClusterRoleBinding", "metallb:speaker"]["subjects"][0]["name"] == expected
     assert (("ServiceAccount", expected) in objects) == account["create"]
-
-
-def test_no_webhook_is_installed_that_nobody_answers(render: Any) -> None:
-    """Creating a pool never waits for a webhook without a server."""
-    assert not any("Webhook" in kind for kind, _ in render(crds=True))

@@ -38,12 +38,13 @@ def volumes(pod: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("component", "values", "args"),
     [
-        ("controller", {}, ["--webhook-mode=disabled"]),
+        ("controller", {}, ["--webhook-mode=enabled"]),
+        ("controller", {"controller": {"webhookMode": "disabled"}}, ["--webhook-mode=disabled"]),
         ("speaker", {}, []),
         (
             "controller",
             {"loadBalancerClass": "x", "tls": {"minVersion": "VersionTLS12"}},
-            ["--lb-class=x", "--webhook-mode=disabled", "--tls-min-version=VersionTLS12"],
+            ["--lb-class=x", "--webhook-mode=enabled", "--tls-min-version=VersionTLS12"],
         ),
         (
             "speaker",
@@ -226,7 +227,6 @@ def test_the_controller_runs_without_any_privilege(render: Any) -> None:
         "capabilities": {"drop": ["ALL"]},
     }
     assert "hostNetwork" not in objects.pod("controller")
-    assert "volumes" not in objects.pod("controller")
 
 
 def test_the_speaker_has_raw_sockets_and_nothing_else(render: Any) -> None:
@@ -285,10 +285,10 @@ def test_probes_can_be_switched_off_and_timed(render: Any, component: str) -> No
 
 
 def test_grace_periods(render: Any) -> None:
-    """A speaker has time to hand its addresses over; the controller needs none."""
+    """A speaker has time to hand its addresses over, the controller to give its lease back."""
     objects = render()
     assert objects.pod("speaker")["terminationGracePeriodSeconds"] == 10
-    assert objects.pod("controller")["terminationGracePeriodSeconds"] == 0
+    assert objects.pod("controller")["terminationGracePeriodSeconds"] == 5
 
 
 MASTER = [

@@ -10,8 +10,6 @@ REFUSED = [
     ({"frrk8s": {"enabled": True}}, "frrk8s.enabled"),
     ({"frrk8s": {"external": True, "namespace": "x"}}, "frrk8s.external"),
     ({"speaker": {"frr": {"enabled": True}}}, "speaker.frr.enabled"),
-    ({"controller": {"webhookMode": "enabled"}}, "controller.webhookMode"),
-    ({"controller": {"webhookMode": "onlywebhook"}}, "controller.webhookMode"),
     ({"prometheus": {"podMonitor": {"enabled": True}}}, "prometheus.podMonitor.enabled"),
     ({"prometheus": {"serviceMonitor": {"enabled": True}}}, "prometheus.serviceMonitor.enabled"),
     ({"prometheus": {"prometheusRule": {"enabled": True}}}, "prometheus.prometheusRule.enabled"),
@@ -30,6 +28,7 @@ WRONG = [
     ({"speaker": {"logLevel": "trace"}}, "speaker.logLevel"),
     ({"controller": {"image": {"pullPolicy": "Sometimes"}}}, "controller.image.pullPolicy"),
     ({"controller": {"webhookMode": "maybe"}}, "controller.webhookMode"),
+    ({"controller": {"replicas": 0}}, "controller.replicas"),
     ({"prometheus": {"metricsPort": 65536}}, "prometheus.metricsPort"),
     ({"prometheus": {"podMonitor": {"interval": "30s"}}}, "prometheus.podMonitor.interval"),
     ({"speaker": {"memberlist": {"mlBindPort": 0}}}, "speaker.memberlist.mlBindPort"),
@@ -71,7 +70,7 @@ def test_all_refusals_are_told_together(render: Any, refusal: type[Exception]) -
     """A file of values from MetalLB's chart needs one correction, not five attempts."""
     values = {
         "frrk8s": {"enabled": True},
-        "controller": {"webhookMode": "enabled"},
+        "speaker": {"frr": {"enabled": True}},
         "networkpolicies": {"enabled": True},
     }
     with pytest.raises(refusal) as caught:

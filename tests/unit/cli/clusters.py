@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from mercurylb.cli.documents import parse_documents
 from mercurylb.cli.gathering import gather
-from mercurylb.cli.inventory import take_inventory
+from mercurylb.cli.inventory import key_of, take_inventory
+from mercurylb.cli.packing import pack
 
 if TYPE_CHECKING:
     from mercurylb.plan.snapshot import Snapshot
@@ -35,20 +36,25 @@ def expected(name: str) -> Expected:
     return msgspec.convert(tomllib.loads((CORPUS / name / "expected.toml").read_text()), Expected)
 
 
-def snapshot(name: str) -> Snapshot:
+def objects(name: str) -> list[dict[str, Any]]:
     """Read a cluster: its own objects, and the common ones that it does not replace or lack."""
-    documents = [
-        document
-        for path in (CORPUS / name / "cluster.yaml", CORPUS / "common.yaml")
-        for document in parse_documents(path.read_bytes(), source=str(path))
-    ]
-    inventory = take_inventory(documents)
-    without, seen = set(expected(name).without), set[str]()
-    for items in (inventory.items, inventory.others):
-        kept = []
-        for item in items:
-            if item.title not in seen | without:
-                kept.append(item)
-            seen.add(item.title)
-        items[:] = kept
-    return gather(inventory)
+    known = set(expected(name).without)
+    found = []
+    for path in (CORPUS / name / "cluster.yaml", CORPUS / "common.yaml"):
+        for document in parse_documents(path.read_bytes(), source=str(path)):
+            raw: Any = document.value
+            title = f"{raw['kind']} {key_of(raw)}"
+            if title not in known:
+                found.append(raw)
+            known.add(title)
+    return found
+
+
+def snapshot_of(raws: list[dict[str, Any]]) -> Snapshot:
+    """Make a snapshot of objects."""
+    return gather(take_inventory(parse_documents(pack(raws, is_yaml=False), source="memory")))
+
+
+def snapshot(name: str) -> Snapshot:
+    """Make a snapshot of a cluster of the corpus."""
+    return snapshot_of(objects(name))

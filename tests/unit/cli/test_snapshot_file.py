@@ -14,20 +14,13 @@ from mercurylb.cli.inventory import take_inventory
 from mercurylb.cli.loading import load_snapshot
 from mercurylb.cli.packing import pack
 from mercurylb.cli.redaction import redact
-from tests.unit.cli.clusters import CORPUS
+from tests.unit.cli.clusters import objects, snapshot_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 HEAD = {"name": "x", "namespace": "metallb-system"}
-
-
-def objects(name: str) -> list[dict[str, Any]]:
-    """Read a cluster of the corpus as plain objects."""
-    paths = (CORPUS / name / "cluster.yaml", CORPUS / "common.yaml")
-    documents = [d for path in paths for d in parse_documents(path.read_bytes(), source=str(path))]
-    return [document.value for document in documents if isinstance(document.value, dict)]
 
 
 @pytest.mark.parametrize(
@@ -92,8 +85,7 @@ def test_a_snapshot_is_read_as_what_was_saved(tmp_path: Path, name: str) -> None
     path = str(tmp_path / name)
     write_file(path, pack(saved, is_yaml=".y" in name))
     snapshot = load_snapshot(path, namespace="", lb_class=None)
-    inventory = take_inventory(parse_documents(pack(saved, is_yaml=False), source="memory"))
-    assert snapshot == gather(inventory, has_pods=True)
+    assert snapshot == snapshot_of(saved)
     assert [service.metadata.name for service in snapshot.services] == ["first", "second", "web"]
     assert snapshot.are_pods_known
     assert len(snapshot.speakers) == 3

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import textwrap
 from typing import TYPE_CHECKING, Any
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -68,7 +68,7 @@ def found(text: str, **options: Any) -> list[tuple[str, int, str]]:
         (pool("autoAssign: true"), "schema-required", 4),
         (pool("addresses:\n- 192.0.2.0/24\n- 192.0.2.1"), "pool-address", 7),
         (pool("addresses:\n- 192.0.2.0/24\n- 192.0.2.9/32"), "pool-overlap", 7),
-        (POOL + "---\n" + pool("addresses: [192.0.2.7/32]", "b"), "pool-overlap", 11),
+        (POOL + "---\n" + pool("addresses: [192.0.2.7/32]", "z"), "pool-overlap", 11),
         (POOL + "---\n" + POOL.replace("2.0/24", "3.0/24"), "name-duplicate", 9),
         (pool("addresses: [192.0.2.0/24]", "Upper"), "schema-name", 3),
         (pool("addresses: [192.0.2.0/24]", namespace="default"), "namespace", 3),
@@ -82,7 +82,7 @@ def found(text: str, **options: Any) -> list[tuple[str, int, str]]:
         ),
         (other("AddressPool", "protocol: layer2"), "schema-version", 1),
         (
-            other("IPAddressPool", "addresses: [::/64]", version="metallb.io/v1"),
+            other("IPAddressPool", "addresses: ['::/64']", version="metallb.io/v1"),
             "schema-version",
             1,
         ),
@@ -174,10 +174,11 @@ def test_services_without_pools_are_nobodys_fault() -> None:
 def test_the_namespace_is_that_of_most_objects() -> None:
     """Objects without a namespace do not vote; without any vote it is the usual one."""
     texts = [
-        pool("addresses: [192.0.2.0/24]", n, s) for n, s in (("a", "x"), ("b", "y"), ("c", "y"))
+        pool("addresses: [192.0.2.0/24]", n, s)
+        for n, s in (("a", "one"), ("b", "two"), ("c", "two"))
     ]
     bare = POOL.replace(", namespace: metallb-system", "")
-    for text, home in (("---\n".join(texts), "y"), (bare, "metallb-system")):
+    for text, home in (("---\n".join(texts), "two"), (bare, "metallb-system")):
         documents = parse_documents(text.encode(), source="f.yaml")
         assert guess_namespace(take_inventory(documents)) == home
 
@@ -273,7 +274,7 @@ def test_junit_is_xml_whatever_the_files_hold(run: Run) -> None:
     """Control characters and markup in values do not break the report."""
     text = pool('addresses: ["<&\\u0000\\n]]>\\"é"]', "bad")
     result = run("validate", "-f", "-", "-o", "junit", stdin=text)
-    suite = ElementTree.fromstring(result.stdout)
+    suite = ET.fromstring(result.stdout)
     assert (suite.get("tests"), suite.get("failures")) == ("1", "1")
     failure = suite.find("testcase/failure")
     assert failure is not None
@@ -283,5 +284,5 @@ def test_junit_is_xml_whatever_the_files_hold(run: Run) -> None:
 
 def test_junit_of_good_files_has_a_case_that_passed(run: Run) -> None:
     """A report without any case would be taken for a run that did not happen."""
-    suite = ElementTree.fromstring(run("validate", "-f", "-", "-o", "junit", stdin=POOL).stdout)
+    suite = ET.fromstring(run("validate", "-f", "-", "-o", "junit", stdin=POOL).stdout)
     assert (suite.get("tests"), suite.get("failures")) == ("1", "0")

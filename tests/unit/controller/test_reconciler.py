@@ -160,6 +160,7 @@ def test_a_pending_service_hears_the_true_reason_once(cluster: Cluster) -> None:
     assert "main" in event[2]
 
 
+@pytest.mark.rule("controller-5.deletion", "allocator-13.deleted")
 def test_who_waits_gets_what_a_deletion_frees(cluster: Cluster) -> None:
     """A released address goes to the waiting service in the same pass."""
     cluster.service("web")
@@ -267,6 +268,7 @@ def test_an_unreadable_pool_leaves_the_last_good_configuration(cluster: Cluster)
     assert cluster.reconciler.book.holding("default/web") is not None
 
 
+@pytest.mark.rule("allocator-12.events")
 def test_nothing_is_touched_before_the_first_good_configuration() -> None:
     """While the first configuration is invalid no service is cleared; once mended, all run."""
     cluster = Cluster()
@@ -280,6 +282,7 @@ def test_nothing_is_touched_before_the_first_good_configuration() -> None:
     assert cluster.addresses("new") == ["192.0.2.2"]
 
 
+@pytest.mark.rule("controller-5.alone")
 def test_another_class_is_left_alone() -> None:
     """With --lb-class only services of that class are served."""
     cluster = Cluster(lb_class="ours")
@@ -308,6 +311,7 @@ def test_a_conflict_is_planned_again_when_the_newer_version_is_here(cluster: Clu
 
 
 @pytest.mark.rule("api-8.1.writer")
+@pytest.mark.rule("allocator-10.status")
 def test_pool_counters_reach_status_and_metrics(cluster: Cluster) -> None:
     """The pool's status and the gauges show what is in use."""
     cluster.service("web")

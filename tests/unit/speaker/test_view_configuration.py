@@ -63,6 +63,7 @@ def loaded(cluster: Cluster) -> Config:
 
 
 @pytest.mark.rule("config-1.speaker", "config-10.rejected", "config-10.transient")
+@pytest.mark.rule("api-8.4.scope")
 def test_an_unknown_profile_is_the_problem_of_the_nodes_concerned(cluster: Cluster) -> None:
     """The last good configuration stays until the profile is there; other nodes do not notice."""
     put(cluster, BGPPeer, "mine", PEER)
@@ -114,6 +115,7 @@ def secret(cluster: Cluster, version: str, **data: str) -> None:
 
 
 @pytest.mark.rule("config-1.profiles", "config-6.secret")
+@pytest.mark.rule("api-3.1.password-secret")
 def test_passwords_come_from_secrets_and_nothing_else_of_them_is_kept(cluster: Cluster) -> None:
     """The password is read when it changes; other keys never enter the process's memory."""
     put(cluster, BGPPeer, "p", {**PEER, "passwordSecret": {"name": "s"}})
