@@ -84,9 +84,9 @@ def waited_s(scene: Scene, key: str) -> float:
 @pytest.mark.parametrize(
     ("seconds", "how"),
     [
-        pytest.param(31.0, "stop", id="31 s"),
+        pytest.param(31.0, "kill", id="31 s"),
         pytest.param(0.0, "kill", id="killed and started at once"),
-        pytest.param(4.0, "kill", id="killed, 4 s"),
+        pytest.param(1.0, "stop", id="restarted in good order"),
     ],
 )
 def test_a_new_service_is_served_at_once_when_the_server_is_back(
@@ -109,7 +109,7 @@ def test_many_short_outages_in_a_row(scene: Scene) -> None:
     ledger = Ledger(scene)
     waits = []
     keys: list[str] = []
-    for round_ in range(4):
+    for round_ in range(3):
         keys += [scene.service(f"r{round_}-{number}") for number in range(15)]
         # Right in the middle of the controller's writes.
         stay_away(scene, 0.5 * round_, how="kill")
@@ -123,12 +123,12 @@ def test_many_short_outages_in_a_row(scene: Scene) -> None:
 
 
 def test_a_frozen_api_server(scene: Scene) -> None:
-    """A server that takes connections and says nothing for 12 s is waited for; then all goes on."""
+    """A server that takes connections and says nothing for 8 s is waited for; then all goes on."""
     ledger = Ledger(scene)
     scene.wait_addresses(scene.service("before"))
     server = scene.lab.process("kube-apiserver")
     server.pause()
-    end = time.monotonic() + 12.0
+    end = time.monotonic() + 8.0
     scene.until(lambda: time.monotonic() >= end, "the freeze", 20.0)
     server.cont()
     key = first_service(scene, "late")
@@ -144,7 +144,7 @@ def test_a_start_without_an_api_server_waits_for_it(scene: Scene) -> None:
     before = scene.wait_addresses(kept)
     lab.controller.kill()
     server = lab.process("kube-apiserver")
-    server.stop()
+    server.kill()
     known = len(lab.controller.log())
     lab.controller.start()
     scene.until(lambda: has_said(lab.controller, "controller.waits_for_api", known))

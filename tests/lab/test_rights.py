@@ -11,7 +11,7 @@ import json
 import ssl
 import urllib.error
 import urllib.request
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(120)]
 
+CREATED = 201
 FORBIDDEN = 403
 ROLES = ("controller-rbac", "speaker-rbac")
 
@@ -86,8 +87,11 @@ def read_uses(log: Path) -> tuple[set[Use], set[Use]]:
             about.get("name", ""),
         )
         asked.add(use)
-        if entry.get("responseStatus", {}).get("code") == FORBIDDEN:
+        code = entry.get("responseStatus", {}).get("code")
+        if code == FORBIDDEN:
             forbidden.add(use)
+        if code == CREATED and use.verb == "patch":
+            asked.add(replace(use, verb="create"))  # Applying what does not exist needs both.
     return asked, forbidden
 
 
@@ -131,9 +135,9 @@ def played(webhook_lab: WebhookLab) -> WebhookLab:
 
 
 def _serve_and_withdraw(scene: Scene) -> None:
-    """A service gets an address, is announced, loses its endpoint, gets it back, and goes."""
+    """Let a service get an address and lose and regain its endpoint, then delete it."""
     lab = scene.lab
-    scene.lab.wait_for(lambda: scene.pool())
+    lab.wait_for(scene.pool)  # The controller was restarted, its webhooks come back.
     scene.advertise()
     key = scene.service(selector={"app": scene.name})
     pod = scene.web("n1", scene.name)
@@ -151,7 +155,7 @@ def _serve_and_withdraw(scene: Scene) -> None:
 
 
 def _wait_in_vain(scene: Scene) -> None:
-    """A service that cannot have an address is looked at again and again."""
+    """Let a service that cannot have an address be looked at again and again."""
     key = scene.service("vain", annotations={"metallb.io/address-pool": "none"})
     for number in range(3):
         scene.patch(key, {"metadata": {"labels": {"look": str(number)}}})
@@ -164,7 +168,7 @@ def _counted(scene: Scene, key: str, reason: str) -> bool:
 
 
 def _validate(scene: Scene) -> None:
-    """Everything that admission reads is read for a peer."""
+    """Have admission read everything that it ever reads."""
     spec = {"myASN": 64512, "peerASN": 64513, "peerAddress": "192.0.2.1"}
     path = f"/apis/metallb.io/v1beta2/namespaces/{HOME}/bgppeers"
     peer: dict[str, Any] = {

@@ -6,6 +6,7 @@ sharing anew for every address of every pool, and says which address is the lowe
 
 from __future__ import annotations
 
+from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -17,8 +18,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from mercurylb.allocator.book import Book
 from mercurylb.allocator.choice import allocate_automatically
 from mercurylb.allocator.claim import Allocation, Claim, ServiceFamily, Stacking
-from mercurylb.values.address import Address
-from mercurylb.values.prefix import is_buggy
+from mercurylb.allocator.usage import FamilyUsage
+from mercurylb.values.address import IPV4, Address
+from mercurylb.values.prefix import Prefix, is_buggy
 from tests.unit.plan.cluster import config_of, pool
 
 if TYPE_CHECKING:
@@ -209,3 +211,66 @@ def test_equal_claims_in_equal_order_give_equal_books(claims: list[Claim]) -> No
         for claim in claims:
             allocate_automatically(book, claim)
     assert dict(books[0].holdings()) == dict(books[1].holdings())
+
+
+PREFIXES = ((0, Prefix(IPV4, 4, 31)), (2, Prefix(IPV4, 0, 32)))
+"""Three addresses, the second block lower than the first; index 1 is of the other family."""
+
+SETS = [frozenset(chosen) for count in (1, 2) for chosen in combinations(range(3), count)]
+GROUP_KEYS = [("k", ""), ("k", "b")]
+PLACES = [
+    (order, number) for order, prefix in PREFIXES for number in range(prefix.first, prefix.last + 1)
+]
+
+
+def first_by_trying(
+    held: dict[str, tuple[int, Any, Any]], key: tuple[str, str], ports: frozenset[Any]
+) -> int | None:
+    """Give the first address that a newcomer may have, by looking at all."""
+    for _, number in PLACES:
+        there = [(theirs, taken) for place, taken, theirs in held.values() if place == number]
+        if all(key[0] and theirs == key and not taken & ports for theirs, taken in there):
+            return number
+    return None
+
+
+@pytest.mark.rule("allocator-6.sharing", "allocator-6.order", "allocator-6.reuse")
+@given(
+    steps=st.lists(
+        st.tuples(
+            st.sampled_from("abcdef"),
+            st.sampled_from(PLACES),
+            st.sampled_from(SETS),
+            st.sampled_from(GROUP_KEYS),
+        ),
+        max_size=60,
+    ),
+    asks_always=st.booleans(),
+)
+@settings(max_examples=200)
+def test_what_is_found_is_what_a_walk_would_find(
+    steps: list[tuple[str, tuple[int, int], Any, Any]], *, asks_always: bool
+) -> None:
+    """Whatever came and went, and however often was asked, the lowest that fits is found."""
+    usage = FamilyUsage(IPV4, PREFIXES, avoid_buggy=False)
+    held: dict[str, tuple[int, Any, Any]] = {}
+    orders = {number: order for order, number in PLACES}
+    for index, (service, (order, number), numbers, key) in enumerate(steps):
+        ports = frozenset(("TCP", each) for each in numbers)
+        if service in held:
+            place, taken, _ = held.pop(service)
+            usage.remove(orders[place], place, service, taken)
+        elif all(
+            key[0] and theirs == key and not taken & ports
+            for place, taken, theirs in held.values()
+            if place == number
+        ):
+            held[service] = (number, ports, key)
+            usage.add(order, number, service, ports, key)
+        if asks_always or index == len(steps) - 1:
+            for share_key in GROUP_KEYS:
+                for wanted in SETS:
+                    asked = frozenset(("TCP", each) for each in wanted)
+                    found = usage.find(share_key=share_key, ports=asked)
+                    expected = first_by_trying(held, share_key, asked)
+                    assert (found and found.number) == expected, (share_key, asked)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import random
 import types
 import typing
+from functools import cache
 from itertools import combinations
 from typing import Any, Final
 
@@ -39,59 +41,86 @@ KINDS: Final = {
     "Secret": Secret,
 }
 
-WORDS = st.one_of(
-    st.sampled_from(["a", "b", "", "team", "x y", "internal", "In", "NotIn", "Exists", "password"]),
-    st.sampled_from(["1:2", "1:2:3", "large:1:2:3", "large:x:1:1", "kubernetes.io/basic-auth"]),
-    st.sampled_from(["9s", "2s", "-1h", "0", "10.0.0.1", "::1", "eth0", "frr", "ZQ==", "Z"]),
-    st.text(max_size=6),
+WORDS: Final = (
+    *("a", "b", "c", "", "team", "x y", "internal", "password", "frr", "eth0", "ZQ==", "Z", "é\n"),
+    *("In", "NotIn", "Exists", "DoesNotExist", "kubernetes.io/basic-auth", "\ud800", "x" * 70),
+    *("1:2", "1:2:3", "large:1:2:3", "large:x:1:1", "9s", "2s", "-1h", "0", "10.0.0.1", "::1"),
 )
-ADDRESSES = st.one_of(
-    st.text(alphabet="0123456789.:/- af", max_size=20),
-    st.builds("10.0.{}.0/{}".format, st.integers(0, 3), st.integers(22, 33)),
-    st.builds("2001:db8::{:x}-2001:db8::{:x}".format, st.integers(0, 99), st.integers(0, 99)),
-)
-NUMBERS = st.sampled_from([-1, 0, 1, 2, 24, 32, 33, 100, 128, 65536, 1 << 32, 1 << 64])
-NAMES = st.sampled_from(["a", "b", "c", "d", ""])
+LETTERS: Final = "0123456789.:/- af\u202e"
+NUMBERS: Final = (-1, 0, 1, 2, 24, 32, 33, 100, 128, 65536, 1 << 32, 1 << 64)
 
 
-def values(hint: Any, name: str = "") -> st.SearchStrategy[Any]:
-    """Make values of a field's type: anything that the decoder would let through."""
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if hint is ObjectMeta:
-        return st.builds(
-            ObjectMeta,
-            name=NAMES,
-            namespace=st.just("metallb"),
-            labels=st.none() | st.dictionaries(WORDS, WORDS, max_size=2),
+class Garbage:
+    """Makes structs whose every field holds something that a decoder would let through.
+
+    Seeds rather than strategies: thousands of fields cost Hypothesis seconds for each example.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self.dice = random.Random(seed)
+
+    def objects(self, kind: type[Any], most: int = 3) -> tuple[Any, ...]:
+        """Make some objects."""
+        return tuple(self.object(kind) for _ in range(self.dice.randint(0, most)))
+
+    def object(self, kind: type[Any]) -> Any:
+        """Make a struct; metadata has one of a few names, so that objects meet."""
+        if kind is ObjectMeta:
+            labels = {self.word(): self.word()} if self.dice.random() < 0.5 else None
+            return ObjectMeta(name=self.dice.choice("abcd"), namespace="metallb", labels=labels)
+        return kind(**{name: self.value(hint, name) for name, hint in hints_of(kind).items()})
+
+    def value(self, hint: Any, name: str) -> Any:
+        """Make a value of a field's type."""
+        origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+        if origin in (typing.Union, types.UnionType):
+            return self.value(self.dice.choice(arguments), name)
+        if origin is tuple:
+            return tuple(self.value(arguments[0], name) for _ in range(self.dice.randint(0, 3)))
+        if origin is dict:
+            return {self.word(): self.value(arguments[1], name)}
+        if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
+            return self.object(hint)
+        if hint is str:
+            return self.address() if name == "addresses" else self.word()
+        return self.dice.choice({int: NUMBERS, bool: (True, False), type(None): (None,)}[hint])
+
+    def word(self) -> str:
+        """Make a text."""
+        if self.dice.random() < 0.9:
+            return self.dice.choice(WORDS)
+        return "".join(self.dice.choices(LETTERS, k=self.dice.randint(0, 9)))
+
+    def address(self) -> str:
+        """Make an entry of a pool, which is valid more often than not."""
+        number, length = self.dice.randint(0, 9), self.dice.randint(23, 33)
+        forms = (f"10.0.{number}.0/{length}", f"2001:db8::{number}-2001:db8::9", self.word())
+        return self.dice.choice(forms)
+
+    def resources(self) -> Resources:
+        """Make a cluster."""
+        lists: dict[str, Any] = {FIELDS[name]: self.objects(kind) for name, kind in KINDS.items()}
+        return Resources(
+            **lists,
+            backend=self.dice.choice(["native", "frr", "frr-k8s", ""]),
+            bgp_extras=self.word(),
+            passes_secrets=self.dice.random() < 0.5,
         )
-    if origin in (typing.Union, types.UnionType):
-        return st.one_of(*(values(each, name) for each in arguments))
-    if origin is tuple:
-        return st.lists(values(arguments[0], name), max_size=3).map(tuple)
-    if origin is dict:
-        return st.dictionaries(*(values(each) for each in arguments), max_size=2)
-    if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
-        return objects(hint)
-    if hint is str:
-        return ADDRESSES if name == "addresses" else WORDS
-    return {int: NUMBERS, bool: st.booleans(), type(None): st.none()}[hint]
+
+    def configured(self) -> Any:
+        """Make an object that admission is asked about."""
+        return self.object(KINDS[self.dice.choice(list(KINDS)[:6])])
 
 
-def objects(kind: type[Any]) -> st.SearchStrategy[Any]:
-    """Make structs whose every field holds something."""
-    hints = typing.get_type_hints(kind)
-    return st.builds(kind, **{name: values(hint, name) for name, hint in hints.items()})
+@cache
+def hints_of(kind: type[Any]) -> dict[str, Any]:
+    """Give the types of a struct's fields."""
+    return typing.get_type_hints(kind)
 
 
-OBJECTS = {name: objects(kind) for name, kind in KINDS.items()}
-RESOURCES = st.builds(
-    Resources,
-    **{FIELDS[name]: st.lists(made, max_size=3).map(tuple) for name, made in OBJECTS.items()},
-    backend=st.sampled_from(["native", "frr", "frr-k8s", ""]),
-    bgp_extras=WORDS,
-    passes_secrets=st.booleans(),
-)
-CONFIGURED = st.one_of(*(OBJECTS[name] for name in list(KINDS)[:6]))
+GARBAGE = st.builds(Garbage, st.integers(0, 1 << 32))
+RESOURCES = GARBAGE.map(Garbage.resources)
+CONFIGURED = GARBAGE.map(Garbage.configured)
 
 
 @given(resources=RESOURCES)
@@ -130,7 +159,7 @@ def test_the_order_of_objects_does_not_matter(resources: Resources, seed: Any) -
         assert problems_again == problems
 
 
-@given(resources=RESOURCES, node=OBJECTS["Node"])
+@given(resources=RESOURCES, node=GARBAGE.map(lambda garbage: garbage.object(Node)))
 def test_whoever_sees_less_finds_less_wrong(resources: Resources, node: Node) -> None:
     """The controller's and the speakers' problems are among those of the whole."""
     everything = msgspec.structs.replace(resources, nodes=(*resources.nodes, node))
@@ -139,9 +168,13 @@ def test_whoever_sees_less_finds_less_wrong(resources: Resources, node: Node) ->
     assert {problem.code for problem in compile_config(for_speaker(everything, node))[1]} <= found
 
 
-@given(items=st.lists(st.one_of(*OBJECTS.values(), objects(ConfigMap), WORDS), max_size=6))
-def test_any_objects_are_sorted_into_place(items: list[Any]) -> None:
+@given(garbage=GARBAGE)
+def test_any_objects_are_sorted_into_place(garbage: Garbage) -> None:
     """Nothing that takes part is lost, and nothing else gets in."""
+    items: list[Any] = [
+        item for kind in (*KINDS.values(), ConfigMap) for item in garbage.objects(kind)
+    ]
+    items = garbage.dice.sample([*items, "text", None], len(items) + 2)
     resources = gather(items)
     placed = [item for field in FIELDS.values() for item in getattr(resources, field)]
     assert len(placed) == sum(type(item).__name__ in FIELDS for item in items)

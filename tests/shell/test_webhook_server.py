@@ -220,6 +220,7 @@ async def test_many_at_once_are_all_answered(port: Port) -> None:
     assert [json.loads(text)["length"] for _, text in answers] == list(sizes)
 
 
+@pytest.mark.rule("config-11.3.reload")
 async def test_a_new_certificate_is_shown_at_once(port: Port) -> None:
     """Connections that stand go on, new ones see the new pair, whatever its kind of key."""
     url = f"https://127.0.0.1:{port.server.port}/ask"
@@ -266,6 +267,33 @@ async def test_without_certificate_nobody_listens(background: Any) -> None:
         assert not server.started.is_set()
         server.serve_with(make_pem())
         await server.started.wait()
+
+
+@pytest.mark.rule("config-11.3.http2")
+async def test_http2_is_not_spoken(port: Port) -> None:
+    """A client that prefers it is not promised it."""
+    port.trust.set_alpn_protocols(["h2", "http/1.1"])
+    _, writer = await asyncio.open_connection("127.0.0.1", port.server.port, ssl=port.trust)
+    assert writer.get_extra_info("ssl_object").selected_alpn_protocol() != "h2"
+    writer.transport.abort()
+
+
+@pytest.mark.parametrize(
+    ("version", "is_answered"), [(ssl.TLSVersion.TLSv1_2, False), (ssl.TLSVersion.TLSv1_3, True)]
+)
+@pytest.mark.rule("controller-3.tls-both")
+async def test_the_tls_options_hold(
+    port: Port, version: ssl.TLSVersion, *, is_answered: bool
+) -> None:
+    """Without a flag only TLS 1.3 is spoken, with every certificate."""
+    port.server.serve_with(make_pem())
+    port.trust.minimum_version = ssl.TLSVersion.TLSv1_2
+    port.trust.maximum_version = version
+    if is_answered:
+        assert (await port.post("/ask", b"{}"))[0] == 200
+    else:
+        with pytest.raises(aiohttp.ClientConnectorError):
+            await port.post("/ask", b"{}")
 
 
 @pytest.mark.parametrize(

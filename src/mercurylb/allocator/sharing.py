@@ -5,8 +5,7 @@ key. A newcomer joins the lowest on which none of its ports is taken. Walking th
 what must not happen: a thousand services that all want port 80 would look at each other's addresses
 a million times. So the group remembers, for each set of ports that was asked for, how far it looked
 (everything below did not fit), and in a heap which addresses below may have come to fit since:
-those that joined, and those on which one of the ports came free. A port that is taken on every
-address ends the search before it begins.
+those that joined, and those on which one of the ports came free.
 
 All searches for one set of ports together pass each address once, plus once for each time it became
 worth another look. What is remembered is bounded; a set that was forgotten starts anew, but not
@@ -116,8 +115,6 @@ class SharedGroup:
 
         Addresses at `below` and above are of no interest: there is a free one.
         """
-        if any(self._taken.get(port) == len(self._positions) for port in ports):
-            return None
         search = self._search_for(ports, uses, below)
         again = search.again
         while again:

@@ -60,22 +60,34 @@ class Cluster(msgspec.Struct, frozen=True):
 
 
 async def fetch() -> Cluster:
-    """Fetch everything; raises KubeError when the cluster cannot be asked at all."""
+    """Fetch everything from the cluster to which the environment points.
+
+    Raises KubeError when it cannot be asked, or lets nothing be read.
+    """
     async with KubeClient(await load_credentials(os.environ)) as client:
-        lists = await asyncio.gather(*(_list(client, *wanted) for wanted in _WANTED))
-        objects = [item for items, _ in lists for item in items]
-        homes = {item["metadata"].get("namespace") for item in objects if component_of(item)}
-        homes |= {item["metadata"].get("namespace") for item in objects if _is_peer(item)}
-        lists += await asyncio.gather(
-            *(
-                _list(client, kinds.SECRETS, Selection(namespace=home))
-                for home in sorted(home for home in homes if home)
-            )
+        return await fetch_with(client)
+
+
+async def fetch_with(client: KubeClient) -> Cluster:
+    """Fetch everything; what may not be read, or is no kind there, becomes a warning."""
+    lists = await asyncio.gather(*(_list(client, *wanted) for wanted in _WANTED))
+    if all(warning for _, warning in lists):
+        raise KubeError(lists[0][1])
+    objects = [item for items, _ in lists for item in items]
+    homes = {
+        item["metadata"].get("namespace", "")
+        for item in objects
+        if component_of(item) or item["kind"] == kinds.BGP_PEERS.kind
+    }
+    secrets = await asyncio.gather(
+        *(
+            _list(client, kinds.SECRETS, Selection(namespace=home, fields=f"type={_BASIC_AUTH}"))
+            for home in sorted(homes - {""})
         )
-    warnings = sorted({warning for _, warning in lists if warning})
-    if len(warnings) == len(_WANTED):
-        raise KubeError(warnings[0])
-    return Cluster(tuple(_chosen(item for items, _ in lists for item in items)), tuple(warnings))
+    )
+    objects += [item for items, _ in secrets for item in items]
+    warnings = sorted({warning for _, warning in (*lists, *secrets) if warning})
+    return Cluster(tuple(_chosen(objects)), tuple(warnings))
 
 
 async def _list(
@@ -88,10 +100,6 @@ async def _list(
         return [], f"{resource.plural} are missing in this picture: {error}"
     head = {"apiVersion": resource.api_version, "kind": resource.kind}
     return [{**head, **msgspec.json.decode(raw, type=dict)} for raw in listing.items], ""
-
-
-def _is_peer(raw: Json) -> bool:
-    return bool(raw["kind"] == kinds.BGP_PEERS.kind)
 
 
 def _chosen(objects: Iterable[Json]) -> list[Json]:
@@ -118,8 +126,6 @@ def _matters(item: Json, pending: set[tuple[str, str]], balanced: set[tuple[str,
             return (metadata.get("namespace", ""), name) in balanced
         case "Pod" | "Deployment" | "DaemonSet":
             return bool(component_of(item))
-        case "Secret":
-            return bool(item.get("type") == _BASIC_AUTH)
         case _:
             return True
 

@@ -67,6 +67,8 @@ def _with_texts(value: Any, *, is_text: bool = False) -> Any:  # noqa: ANN401 (J
         }
     if isinstance(value, list):
         return [_with_texts(item, is_text=is_text) for item in value]
+    if is_text and isinstance(value, float) and value.is_integer():
+        value = int(value)
     if is_text and isinstance(value, bool | int | float):
         return msgspec.json.encode(value).decode()
     return value
@@ -256,7 +258,7 @@ def _selector(selector: NodeSelector) -> Json:
     if selector.match_expressions:
         result["matchExpressions"] = [
             {"key": each.key, "operator": each.operator}
-            | ({"values": list(each.values)} if each.values else {})
+            | ({"values": sorted(each.values)} if each.values else {})
             for each in selector.match_expressions
         ]
     return result

@@ -41,12 +41,15 @@ def explain_service(
     """
     from mercurylb.cli.explanation_text import to_builtins, to_lines  # noqa: PLC0415 (quick help)
     from mercurylb.cli.loading import load_snapshot  # noqa: PLC0415
-    from mercurylb.errors import NotFound  # noqa: PLC0415
+    from mercurylb.errors import ConfigError, NotFound  # noqa: PLC0415
     from mercurylb.plan import explanation  # noqa: PLC0415
 
     picture = load_snapshot(snapshot, namespace=namespace, lb_class=lb_class)
     key = service if "/" in service else f"default/{service}"
     found = explanation.explain_service(picture, key)
+    unreadable = [p for p in picture.unreadable if p.object == f"Service {key}"]
+    if found is None and unreadable:
+        raise ConfigError(tuple(unreadable))
     if found is None:
         raise NotFound(404, "NotFound", _unknown(key, [s.metadata.key for s in picture.services]))
     if output == "text":

@@ -22,15 +22,17 @@ class _Dumper(_DUMPER):  # type: ignore[misc] # of the two, whichever is there
 
 
 def _represent_text(dumper: Any, text: str) -> yaml.ScalarNode:  # noqa: ANN401 (yaml's own)
-    is_ambiguous = _BASE_60.fullmatch(text) or not isinstance(
-        resolve(text, None, is_plain=True), str
-    )
-    is_ambiguous = is_ambiguous or not dumper.resolve(
-        yaml.ScalarNode, text, (True, False)
-    ).endswith(":str")
-    style = '"' if is_ambiguous else "|" if "\n" in text else None
+    style = '"' if _is_ambiguous(dumper, text) else "|" if "\n" in text else None
     node: yaml.ScalarNode = dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
     return node
+
+
+def _is_ambiguous(dumper: Any, text: str) -> bool:  # noqa: ANN401 (as above)
+    """Tell whether some reader could take a text for a number, a boolean, a time …"""
+    if _BASE_60.fullmatch(text) or not isinstance(resolve(text, None, is_plain=True), str):
+        return True
+    tag: str = dumper.resolve(yaml.ScalarNode, text, (True, False))
+    return not tag.endswith((":str", ":value"))
 
 
 _Dumper.add_representer(str, _represent_text)

@@ -152,7 +152,7 @@ def _check_aggregation(
         IPV6: advertisement.aggregation_length_v6,
     }
     for family, length in lengths.items():
-        if length >= pool.longest.get(family, 0):
+        if family not in pool.longest or length >= pool.longest[family]:
             continue
         broken = [
             entry for entry in pool.entries if entry.family == family and length < entry.length

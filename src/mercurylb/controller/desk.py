@@ -133,6 +133,8 @@ class Desk:
                 reporter.observe(self._states.get(key))
             if reconciler is not None:
                 reconciler.step()
+            # The bell may be rung already; whoever else has something to do is let through.
+            await asyncio.sleep(0)
             await self._informers.wakeup.wait()
         if reconciler is not None:
             reconciler.close()

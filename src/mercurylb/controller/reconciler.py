@@ -1,7 +1,9 @@
 """From what the stores say to addresses, events and writes: the controller's one pass.
 
 Level triggered: a pass takes every dirty key at once. It decides by `plan.service` only, keeps the
-book, and hands patches to the writer; it awaits nothing. Promises:
+book, and hands patches to the writer; it awaits nothing. Of many services it decides about a batch
+and has itself called again, so that the first patches are answered while the last are planned.
+Promises:
 
 * the first pass looks at everything: a start, or a stand-by's promotion, adopts before it gives;
 * a configuration with problems changes nothing: the last good one stays;
@@ -17,6 +19,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from mercurylb.allocator.book import Book
@@ -33,7 +36,7 @@ from mercurylb.kube.writer import Outcome as WriteOutcome
 from mercurylb.kube.writer import Result
 from mercurylb.plan.decision import EventNote, Outcome, ServiceDecision, StatusPatch, diff
 from mercurylb.plan.patch import patch_decided
-from mercurylb.plan.service import is_ours, plan_all, plan_deleted
+from mercurylb.plan.service import adopt_all, is_ours, plan_all, plan_deleted
 from mercurylb.telemetry import logs as log
 
 if TYPE_CHECKING:
@@ -52,6 +55,10 @@ if TYPE_CHECKING:
     from mercurylb.kube.store import Store
     from mercurylb.kube.writer import Writer
 
+BATCH_MAX: Final = 250
+"""Services decided about in one pass, some 30 ms; requests go out and answers come in between."""
+ROUNDS_MAX: Final = 8
+"""How often in one pass those that wait are asked again because of one another."""
 UNREADABLE_MAX: Final = 100
 """Objects that do not decode and are named in a report."""
 REFUSED_RETRY_S: Final = 1.0
@@ -107,6 +114,10 @@ class Reconciler:
         """Gives the time as RFC 3339 text, for conditions."""
         self._config: Config | None = None
         self._inputs: object = None
+        self._queue: dict[str, None] = {}
+        """Services to be decided about, in this order."""
+        self._retries: dict[str, None] = {}
+        """Services to be decided about again once the queue is empty: something became free."""
         self._waiting: dict[str, None] = {}
         self._told: dict[str, tuple[tuple[EventNote, ...], Wish]] = {}
         """Of services that were told why they wait."""
@@ -200,34 +211,63 @@ class Reconciler:
     # --- services ----------------------------------------------------------------------------
 
     def _decide(self, dirty: dict[str, None]) -> None:
-        """Decide about the dirty services, then about those that wait for what became free."""
+        """Decide about the dirty services, then about those that wait for what became free.
+
+        What is more than a batch is left for the next pass; the bell rings for it.
+        """
         if self._release_gone(dirty):
-            dirty |= self._waiting
-        while True:
-            decisions = plan_all(self._ours(dirty), book=self.book, now=self._now())
-            for decision in decisions:
-                self._note_leaving(decision)
-            for decision in decisions:
-                self._carry_out(decision)
-            dirty = self._waiting_before_last_release(decisions)
-            if not dirty:
-                return
+            self._retries |= self._waiting
+        self._enqueue(dirty)
+        for _ in range(ROUNDS_MAX):
+            if not self._queue:
+                retries, self._retries = self._retries, {}
+                self._enqueue({key: None for key in retries if key in self._waiting})
+            batch = list(islice(self._queue, BATCH_MAX))
+            self._decide_batch(batch)
+            if len(batch) == BATCH_MAX or not (self._queue or self._retries):
+                break
+        if self._queue or self._retries:
+            self._stores.services.wakeup.ring()
+
+    def _enqueue(self, dirty: dict[str, None]) -> None:
+        """Line up who is to be decided about; all have what they may keep before anybody is.
+
+        Those who were in the queue stay where they are, unless there are many newcomers.
+        """
+        self._queue |= dirty
+        many = len(dirty) > BATCH_MAX
+        services = adopt_all(self._ours(tuple(self._queue if many else dirty)), book=self.book)
+        for service in services:
+            if service.ingress:
+                held = self.book.holding(service.metadata.key)
+                self._note_leaving(service, map(str, held.addresses) if held else ())
+        if many:
+            self._queue = {service.metadata.key: None for service in services}
+
+    def _decide_batch(self, keys: Sequence[str]) -> None:
+        for key in keys:
+            del self._queue[key]
+        decisions = plan_all(self._ours(keys), book=self.book, now=self._now())
+        for decision in decisions:
+            service = self._stores.services.get(decision.service)
+            if service is not None:
+                self._note_leaving(service, decision.addresses)
+        for decision in decisions:
+            self._carry_out(decision)
+        self._retries |= self._waiting_before_last_release(decisions)
 
     def _waiting_before_last_release(self, decisions: Sequence[ServiceDecision]) -> dict[str, None]:
         """Give those that wait and were not decided since something was given up."""
         later = set[str]()
         for decision in reversed(decisions):
+            later.add(decision.service)
             if decision.reprocess_all:
                 return {key: None for key in self._waiting if key not in later}
-            later.add(decision.service)
         return {}
 
-    def _note_leaving(self, decision: ServiceDecision) -> None:
+    def _note_leaving(self, service: Service, addresses: Iterable[str]) -> None:
         """Note what a service may show although it is not to have it any more."""
-        service = self._stores.services.get(decision.service)
-        if service is not None:
-            free = self._handover.on_decided(service, decision.addresses)
-            self._stores.services.mark_dirty(free)
+        self._stores.services.mark_dirty(self._handover.on_decided(service, addresses))
 
     def _is_echo(self, key: str) -> bool:
         """Tell whether a service is as our last write made it."""
@@ -262,7 +302,7 @@ class Reconciler:
         return found
 
     def _forget(self, key: str) -> None:
-        for memory in (self._waiting, self._told, self._written, self._refusals):
+        for memory in (self._queue, self._waiting, self._told, self._written, self._refusals):
             memory.pop(key, None)
         self._stores.services.mark_dirty(self._handover.on_changed(key, None))
         self._outlets.writer.discard(_write_key(key))
@@ -287,7 +327,11 @@ class Reconciler:
             self._written.pop(key, None)
             self._withdraw(service, decision)
         else:
-            self._written[key] = service, decision
+            if _lacks_family(service, decision):
+                # Its echo is looked at, and then it is told why the family is missing.
+                self._written.pop(key, None)
+            else:
+                self._written[key] = service, decision
             self._write(service, patch, decision.addresses)
 
     def _withdraw(self, service: Service, decision: ServiceDecision) -> None:

@@ -51,6 +51,8 @@ class StatusPatch(msgspec.Struct, frozen=True, gc=False):
     namespace: str
     name: str
     body: bytes
+    is_condition_only: bool = False
+    """It touches nothing that MetalLB 0.16 would write."""
 
 
 class ServiceDecision(msgspec.Struct, frozen=True, gc=False):

@@ -16,6 +16,7 @@ from mercurylb.api.service import LOAD_BALANCER
 from mercurylb.config.problem import clip
 from mercurylb.config.resources import Resources, for_controller
 from mercurylb.errors import Problem
+from mercurylb.plan.announcer import Announcer, find_announcers
 from mercurylb.plan.cause import Cause, CauseCode
 from mercurylb.plan.claim import read_ingress
 from mercurylb.plan.decision import Outcome, ServiceDecision
@@ -36,16 +37,6 @@ _LOCAL_FAULTS: Final = frozenset((CauseCode.NO_ENDPOINTS, CauseCode.NO_LOCAL_END
 """True whatever the configuration is."""
 _PROBLEMS_SHOWN_MAX: Final = 3
 _EVENTS_MAX: Final = 5
-
-
-class Announcer(msgspec.Struct, frozen=True):
-    """A node that says it announces the service."""
-
-    node: str
-    protocol: str
-    """`layer2` or `bgp`."""
-    detail: str = ""
-    """Interfaces or peers; empty for all interfaces."""
 
 
 class Explanation(msgspec.Struct, frozen=True):
@@ -132,7 +123,7 @@ class _Explainer:
 
     def explain(self) -> Explanation:
         layer2, expected = self._rank()
-        announcers = self._announcers()
+        announcers = find_announcers(self.snapshot, self.key)
         cause = self._why_no_address() or self._why_silent(layer2, expected, announcers)
         mine = [event for event in self.snapshot.events if event.service == self.key]
         mine.sort(key=lambda event: event.when)
@@ -252,18 +243,6 @@ class _Explainer:
             expected = next((node for node in decision.ranking if running[node]), "")
         return decision, expected
 
-    def _announcers(self) -> tuple[Announcer, ...]:
-        found = []
-        for item in self.snapshot.l2_statuses:
-            if item.service_key == self.key and item.node:
-                names = [i.name for i in (item.status.interfaces if item.status else None) or ()]
-                found.append(Announcer(item.node, "layer2", ", ".join(names)))
-        for other in self.snapshot.bgp_statuses:
-            status = other.status
-            if status and f"{status.service_namespace}/{status.service_name}" == self.key:
-                found.append(Announcer(status.node, "bgp", ", ".join(status.peers or ())))
-        return tuple(sorted(found, key=lambda each: (each.protocol, each.node)))
-
     def _why_silent(
         self, layer2: Layer2Decision, expected: str, announcers: tuple[Announcer, ...]
     ) -> Cause:
@@ -272,11 +251,8 @@ class _Explainer:
         pool = next((p for p in self.speaker_config.pools if p.name == layer2.pool), None)
         obstacle = pool and why_unannounced(self.service, layer2, pool, self.snapshot)
         if obstacle and not bgp:
-            return (
-                obstacle
-                if obstacle.code in _LOCAL_FAULTS
-                else self._rejected_by_speakers() or obstacle
-            )
+            is_local = obstacle.code in _LOCAL_FAULTS
+            return obstacle if is_local else self._rejected_by_speakers() or obstacle
         if bgp and (obstacle or not expected):
             return Cause(CauseCode.ANNOUNCED, f"{self._named()} by BGP from {listed(sorted(bgp))}")
         nodes = [each.node for each in announcers if each.protocol == "layer2"]
@@ -285,7 +261,8 @@ class _Explainer:
         return self._rejected_by_speakers() or self._why_not_yet(layer2, expected, nodes)
 
     def _named(self) -> str:
-        return f"{', '.join(self.has)} of pool {self.decision.pool} is announced"
+        pool = f" of pool {self.decision.pool}" if self.decision.pool else ""
+        return f"{', '.join(self.has)}{pool} is announced"
 
     def _rejected_by_speakers(self) -> Cause | None:
         if not self.speaker_rejections:

@@ -19,11 +19,20 @@ if TYPE_CHECKING:
 def take_notes(snapshot: Snapshot, service: Service, cause: Cause) -> tuple[str, ...]:
     """Give the notes, one sentence each."""
     return (
+        *_missing(snapshot),
         *_programs(snapshot, cause),
         *_states(snapshot),
         *_misplaced(snapshot),
         *_deprecated(service),
     )
+
+
+def _missing(snapshot: Snapshot) -> Iterator[str]:
+    """Tell what the snapshot lacks, so that nobody takes that for the state of the cluster."""
+    if not snapshot.nodes:
+        yield "the snapshot has no nodes: who may announce is not known"
+    if not snapshot.endpoint_slices:
+        yield "the snapshot has no endpoints: whether any takes traffic is not known"
 
 
 def _programs(snapshot: Snapshot, cause: Cause) -> Iterator[str]:

@@ -72,7 +72,12 @@ def _patch(
         metadata["annotations"] = annotations
     if status:
         body["status"] = status
-    return StatusPatch(service.metadata.namespace, service.metadata.name, msgspec.json.encode(body))
+    return StatusPatch(
+        service.metadata.namespace,
+        service.metadata.name,
+        msgspec.json.encode(body),
+        is_condition_only=not annotations and "loadBalancer" not in status,
+    )
 
 
 def _has_ingress(service: Service, addresses: tuple[str, ...]) -> bool:

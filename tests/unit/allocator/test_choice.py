@@ -457,3 +457,20 @@ def test_what_was_refused_is_asked_anew_when_something_changes() -> None:
     assert allocate_automatically(book, claim("c")) is first
     book.release("a")
     assert automatic(book, claim("b")) == "1.0.0.0"
+
+
+def test_an_address_that_went_to_other_sharers_is_not_offered() -> None:
+    """What came free for a port, and was taken under another key since, is passed over."""
+    book = book_of(pool("p", "1.0.0.0-1.0.0.2"))
+
+    def take(name: str, port: int, key: str, text: str) -> None:
+        assert isinstance(book.assign(shared(name, port, key), [parse_address(text)]), Allocation)
+
+    take("a", 80, "k", "1.0.0.0")
+    take("b", 81, "k", "1.0.0.1")
+    take("c", 80, "k", "1.0.0.2")
+    assert automatic(book, shared("d", 80)) == "1.0.0.1"
+    book.release("d")
+    book.release("a")
+    take("e", 81, "other", "1.0.0.0")
+    assert automatic(book, shared("d", 80)) == "1.0.0.1"

@@ -200,7 +200,23 @@ def test_namespaced_objects_are_in_the_namespace_of_the_release(render: Any) -> 
 
 
 @pytest.mark.parametrize("role", RIGHTS)
-@pytest.mark.rule("api-1.writers")
+@pytest.mark.rule(
+    "api-1.writers",
+    "controller-10.services",
+    "controller-10.nodes",
+    "controller-10.services-status",
+    "controller-10.events",
+    "controller-10.webhook-configurations",
+    "controller-10.crds",
+    "controller-10.configurationstates",
+    "controller-10.reviews",
+    "controller-10.secrets",
+    "controller-10.deployments",
+    "controller-10.pools",
+    "controller-10.crs",
+    "controller-10.pods",
+    "controller-10.leases",
+)
 def test_each_role_grants_exactly_what_is_needed(render: Any, role: tuple[str, str]) -> None:
     """A right that appears or vanishes is a decision, not an accident."""
     assert rights(render()[role]) == {key: tuple(v) for key, v in RIGHTS[role].items()}

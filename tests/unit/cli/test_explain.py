@@ -130,3 +130,45 @@ def test_a_rejected_configuration_takes_nothing_away() -> None:
     assert explanation is not None
     assert explanation.cause.code is CauseCode.ANNOUNCED
     assert [problem.code for problem in explanation.problems] == ["pool-overlap"]
+
+
+def test_a_service_that_cannot_be_read_is_told(run: Run, tmp_path: Path) -> None:
+    """An object that does not fit its kind is not "no such service"."""
+    file = tmp_path / "s.yaml"
+    head = "apiVersion: v1\nkind: Service\nmetadata: {name: web, namespace: default}\n"
+    file.write_text(f"{head}spec: {{type: LoadBalancer, ports: 80}}\n")
+    result = run("explain", "service", "web", "--snapshot", str(file))
+    assert result.exit_code == 1
+    assert "Service default/web: spec.ports: Expected" in result.stderr
+
+
+def test_what_a_snapshot_lacks_is_noted(run: Run, tmp_path: Path) -> None:
+    """Nobody takes a kind that was not asked for as one that the cluster does not have."""
+    file = tmp_path / "some.json"
+    kept = ("Service", "IPAddressPool", "L2Advertisement")
+    file.write_bytes(pack([o for o in objects("announced") if o["kind"] in kept], is_yaml=True))
+    file.write_bytes(file.read_bytes().replace(b"mercurylb.io/snapshot", b"x"))
+    result = run("explain", "service", "web", "--snapshot", str(file))
+    for what in ("nodes", "endpoints", "pods"):
+        assert f"Note     the snapshot has no {what}: " in result.stdout
+
+
+def test_ailing_programs_are_noted() -> None:
+    """A controller that is away and a speaker that is not ready are told beside the cause."""
+    raws = objects("pool-exhausted")
+    for raw in raws:
+        if raw["kind"] == "Pod" and raw["spec"]["nodeName"] == "n1":
+            raw["status"]["conditions"][0]["status"] = "False"
+    explanation = explain_service(snapshot_of(raws), "default/web")
+    assert explanation is not None
+    notes = "\n".join(explanation.notes)
+    assert "no controller is ready" in notes
+    assert "the webhook is answered by the controller" in notes
+    assert "the speakers on n1 are not ready" in notes
+
+
+def test_deprecated_annotations_are_noted(run: Run, cluster: Callable[[str], str]) -> None:
+    """Whoever uses the old prefix is told the new one."""
+    file = cluster("pool-unknown-by-the-old-annotation")
+    result = run("explain", "service", "web", "--snapshot", file)
+    assert "Note     annotation metallb.universe.tf/address-pool is deprecated" in result.stdout

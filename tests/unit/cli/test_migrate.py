@@ -35,7 +35,7 @@ peers:
   node-selectors:
   - match-labels: {rack: a}
     match-expressions:
-    - {key: zone, operator: In, values: [x, 'y']}
+    - {key: zone, operator: In, values: ['y', x]}
 - {my-asn: 64512, peer-asn: 64512, peer-address: 192.0.2.4, strange: key}
 address-pools:
 - name: lan

@@ -196,6 +196,7 @@ AGGREGATION = [
         " specific than the aggregation length for addresses 10.0.0.0/24",
         id="no lower bound but the pool's",
     ),
+    pytest.param(SIX, {"aggregationLength": -1}, "", id="negative without addresses of the family"),
 ]
 
 

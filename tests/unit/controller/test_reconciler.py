@@ -2,133 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast
-
 import msgspec
 import pytest
 
-from mercurylb.api.ip_address_pool import IPAddressPool
-from mercurylb.api.namespace import Namespace
-from mercurylb.api.service import Service
-from mercurylb.controller.metrics import ControllerMetrics
-from mercurylb.controller.reconciler import Outlets, Reconciler, Stores
 from mercurylb.errors import Conflict
-from mercurylb.kube.reflector import Applied, Deleted, Restarted, Unreadable
-from mercurylb.kube.store import Store, Wakeup
+from mercurylb.kube.reflector import Unreadable
 from mercurylb.kube.writer import Outcome, Result
-from mercurylb.telemetry.metrics import Registry
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from mercurylb.api.community import Community
-    from mercurylb.kube.operation import Operation
-
-
-@dataclass
-class Recording:
-    """Stands for writer, recorder and reporter: keeps what it is given."""
-
-    operations: dict[str, Operation] = field(default_factory=dict)
-    callbacks: dict[str, Callable[[Outcome], None]] = field(default_factory=dict)
-    events: list[tuple[str, str, str]] = field(default_factory=list)
-    reports: list[str] = field(default_factory=list)
-    timers: list[tuple[float, Callable[[], None]]] = field(default_factory=list)
-
-    def submit(
-        self,
-        key: str,
-        operation: Operation,
-        on_outcome: Callable[[Outcome], None] | None = None,
-    ) -> None:
-        self.operations[key] = operation
-        if on_outcome is not None:
-            self.callbacks[key] = on_outcome
-
-    def discard(self, key: str) -> None:
-        self.operations.pop(key, None)
-
-    def record(self, about: Any, type_: str, reason: str, message: str) -> None:
-        del type_
-        self.events.append((f"{about.namespace}/{about.name}", reason, message))
-
-    def report(self, error: str) -> None:
-        self.reports.append(error)
-
-    def discard_all(self) -> None:
-        self.operations.clear()
-
-    def forget_all(self) -> None:
-        self.events.clear()
-
-    def later(self, delay_s: float, call: Callable[[], None]) -> None:
-        self.timers.append((delay_s, call))
-
-
-class Cluster:
-    """A reconciler on stores that the test fills."""
-
-    def __init__(self, lb_class: str = "") -> None:
-        bell = Wakeup()
-        self.services: Store[Service] = Store(bell)
-        self.pools: Store[IPAddressPool] = Store(bell)
-        self.communities: Store[Community] = Store(bell)
-        namespaces: Store[Namespace] = Store(bell)
-        self.out = Recording()
-        fake = cast("Any", self.out)
-        self.registry = Registry()
-        self.reconciler = Reconciler(
-            Stores(self.services, namespaces, self.pools, self.communities),
-            Outlets(fake, fake, fake, ControllerMetrics(self.registry), self.out.later),
-            lb_class=lb_class,
-            backend="native",
-            now=lambda: "2026-11-23T12:00:00Z",
-        )
-        self._version = 0
-        namespaces.apply(
-            Restarted({"default": msgspec.convert({"metadata": {"name": "default"}}, Namespace)})
-        )
-
-    def pool(self, name: str, *addresses: str) -> None:
-        """Create or change a pool."""
-        self._put(self.pools, IPAddressPool, "metallb", name, {"addresses": list(addresses)})
-
-    def service(self, name: str, *, holds: tuple[str, ...] = (), **spec: object) -> None:
-        """Create or change a service."""
-        spec = {"type": "LoadBalancer", "clusterIPs": ["10.96.0.9"], **spec}
-        spec.setdefault("ports", [{"port": 80}])
-        status = {"loadBalancer": {"ingress": [{"ip": ip} for ip in holds]}}
-        self._put(self.services, Service, "default", name, spec, status)
-
-    def delete_service(self, name: str) -> None:
-        """Delete a service."""
-        self.services.apply(Deleted(f"default/{name}"))
-
-    def addresses(self, name: str) -> list[str] | None:
-        """Give what would be written into a service's status; None if nothing would."""
-        operation = self.out.operations.get(f"Service default/{name}")
-        if operation is None:
-            return None
-        balancer = msgspec.json.decode(operation.body)["status"].get("loadBalancer")
-        if balancer is None:
-            return None
-        return [entry["ip"] for entry in balancer.get("ingress") or ()]
-
-    def _put(self, store: Any, kind: Any, namespace: str, name: str, *parts: Any) -> None:
-        self._version += 1
-        metadata = {
-            "name": name,
-            "namespace": namespace,
-            "resourceVersion": str(self._version),
-            "uid": name,
-            "creationTimestamp": f"2026-01-01T00:00:{self._version:02d}Z",
-        }
-        document = {"metadata": metadata, "spec": parts[0]}
-        if len(parts) > 1:
-            document["status"] = parts[1]
-        key = f"{namespace}/{name}"
-        store.apply(Applied(key, msgspec.convert(document, kind)))
+from tests.unit.controller.cluster import Cluster
 
 
 @pytest.fixture

@@ -788,6 +788,8 @@ def test_deprecated_annotations_are_told_when_something_is_written() -> None:
     assert decision.events[1].message == "Service uses deprecated annotation metallb.universe.tf/a"
     settled = apply(service(annotations=keys), decision.patch)
     assert plan_service(settled, book=book).events == ()
+    waiting = plan_service(service("waits", annotations={**keys, IPS: "x"}), book=book)
+    assert reasons(waiting) == ["AllocationFailed"]
 
 
 def test_a_late_status_changes_nothing() -> None:
