@@ -6,8 +6,9 @@ pools with the same addresses.  A seed becomes a script of steps; each step is p
 universes, both are awaited, and what is to be seen there (statuses, counters, configuration states,
 in the end events) must be equal.
 
-`script` says what a step is, `author` writes scripts, `universe` translates between them and a
-controller's world, `live` keeps a copy of what the API server says, `view` draws the comparable
-picture, `deviations` names what may differ from another program, `stage` brings everything up,
-`play` plays one script, `shrink` makes a failing one short, `verdict` words what was found.
+`script` says what a step is, `author` writes scripts (with `world`, `draws`, `pool_author`,
+`service_author` and `mistake_author`), `universe` translates between them and a controller's world,
+`live` keeps a copy of what the API server says, `view` draws the comparable picture, `deviations`
+names what may differ from another program, `stage` brings everything up, `play` plays one script,
+`shrink` makes a failing one short, `command` is the verb.
 """

@@ -15,6 +15,7 @@ from lab.compare import author, deviations, script
 from lab.compare.play import Played, Player, strict
 from lab.compare.shrink import shrink
 from lab.compare.stage import LANES_MAX, bare_lab, open_stages, program
+from lab.compare.world import Terms
 from lab.errors import LabError
 
 if TYPE_CHECKING:
@@ -81,8 +82,11 @@ def add_arguments(command: ArgumentParser) -> None:
     )
     command.add_argument("--go-on", action="store_true", help="do not end at the first difference")
     command.add_argument("--shrink", action="store_true", help="make a failing script short")
-    command.add_argument("--script", help="play this script (JSON lines) instead of seeds")
-    command.add_argument("--keep", action="store_true", help="leave the lab up at the end")
+    command.add_argument("--save", metavar="FILE", help="write the first failing script here")
+    command.add_argument(
+        "--script", metavar="FILE", help="play this script (JSON lines) instead of seeds"
+    )
+    command.add_argument("--keep", action="store_true", help="leave the lab up until Enter")
 
 
 def run(given: Namespace) -> int:
@@ -102,13 +106,14 @@ def run(given: Namespace) -> int:
         goes_on=given.go_on,
         scripts=scripts,
     )
-    if given.keep:
-        progress.say("compare: the lab stays until Enter is pressed at the end")
     name = given.name if given.name != "lab" else f"cmp{os.getpid()}"
     report = compare(wanted, name, keeps=given.keep)
     if given.seed is not None and not report.failed:
         for step in author.write(given.seed, terms_of(wanted)):
             print(f"  {step}")
+    if given.save and report.failed:
+        failed = next(iter(report.failed.values()))
+        Path(given.save).write_text(script.dump(failed.steps[: failed.played]))
     print(summary(report))
     return 1 if report.failed else 0
 
@@ -142,10 +147,10 @@ def compare(
     return report
 
 
-def terms_of(wanted: Wanted) -> author.Terms:
+def terms_of(wanted: Wanted) -> Terms:
     """Say what kind of scripts the author is to write."""
     is_foreign = any(path != "own" for path in wanted.controllers)
-    return author.Terms(
+    return Terms(
         steps=wanted.steps,
         ordered=is_foreign,
         retires=wanted.classless or not is_foreign,

@@ -84,7 +84,7 @@ def _is_nil_named(line: Line) -> bool:
 
 
 def _names_family(text: str) -> bool:
-    return "IPFamily" in text or "it has no IPv" in text
+    return "no available IPs in pool" in text
 
 
 def _is_mistake_told(line: Line) -> bool:
@@ -147,7 +147,10 @@ def _have_waited(unknown: set[str], ours: Picture, theirs: Picture, before: Befo
     differing = known & unknown
     heads = tuple(f"{key.removesuffix(about)}:" for key in differing)
     is_of_them = all(key.startswith((*heads, "events of ")) for key in unknown)
-    given = [sorted(picture.get(key, "") for key in differing) for picture in (ours, theirs)]
+    given = [
+        sorted(" ".join(picture.get(key, "") for key in differing).split())
+        for picture in (ours, theirs)
+    ]
     return len(differing) > 1 and differing <= moved and is_of_them and given[0] == given[1]
 
 

@@ -92,7 +92,7 @@ class Live:
         return self._changes[tag]
 
     async def until(
-        self, condition: Callable[[], bool], what: str, timeout_s: float = 20.0
+        self, condition: Callable[[], bool], what: str, timeout_s: float = 60.0
     ) -> None:
         """Wait until a condition of the copy holds; WaitTimeout when it does not come true."""
         try:

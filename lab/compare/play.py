@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 PATIENCE_S: Final = 1.5
 """So long a difference may last, counted from the last change that was seen."""
-STATE_TIMEOUT_S: Final = 6.0
+STATE_TIMEOUT_S: Final = 20.0
 TWINS_MAX: Final = 5
 
 Judge = "Callable[[Picture, Picture, Before], list[str]]"

@@ -15,8 +15,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from lab.compare.author import CLASS
 from lab.compare.script import HOME, NAMESPACE, Json, Step
+from lab.compare.world import CLASS
 from lab.errors import LabError
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ PROBE_POOL: Final = "zz-probe"
 GAUGE_POOL: Final = "zz-gauge"
 STATE: Final = "controller"
 ALLOCATED: Final = "metallb.io/ip-allocated-from-pool"
-ANSWER_TIMEOUT_S: Final = 20.0
+ANSWER_TIMEOUT_S: Final = 60.0
 ROUNDS_MAX: Final = 200
 _GAUGE_MAX: Final = 200
 _NAMES: Final = r"home|probe|blue|green|red|nowhere|team"

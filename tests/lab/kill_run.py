@@ -35,6 +35,7 @@ BLOCKS: Final = 24
 SERVICES_MIN, SERVICES_MAX = 40, 110
 KILLS_PER_ROUND: Final = 4
 _QUIET_S: Final = 0.5
+_LOG_LINES_SHOWN: Final = 40
 
 Json = dict[str, Any]
 
@@ -293,6 +294,7 @@ class RoundReport:
     refused: int = 0
     kills: int = 0
     changes: int = 0
+    stirred_s: float = 0.0
     seconds: float = 0.0
     counts: dict[str, int] = field(default_factory=dict)
     findings: list[str] = field(default_factory=list)
@@ -301,7 +303,8 @@ class RoundReport:
         """Give one line, and the findings."""
         head = (
             f"seed {self.seed}: {self.operations} operations ({self.refused} refused),"
-            f" {self.kills} kills, {self.changes} changes, {self.counts}, {self.seconds:.1f} s"
+            f" {self.kills} kills, {self.changes} changes, {self.counts},"
+            f" {self.stirred_s:.1f} s and {self.seconds - self.stirred_s:.1f} s to settle"
         )
         return "\n".join([head, *self.findings])
 
@@ -335,6 +338,7 @@ class Round:
         recorder = Recorder(self.lab)
         try:
             self._stir(recorder)
+            self.report.stirred_s = time.monotonic() - begin
             self._settle(recorder)
             self._look(recorder, "at the end")
             for operation in self._stream.end():
@@ -352,6 +356,8 @@ class Round:
         judge = Judge(notes=self._notes)
         judge.take(recorder.changes)
         self.report.findings += map(str, judge.findings)
+        if self.report.findings:
+            self.report.findings += map(_last_words, self._controllers)
         self.report.counts = dict(judge.counts)
         self.report.changes = len(recorder.changes)
         self.report.seconds = time.monotonic() - begin
@@ -443,6 +449,11 @@ class Round:
         world, statuses = _final(recorder)
         self.report.findings += [f"{when}: {text}" for text in judge_end(world, statuses)]
         return world
+
+
+def _last_words(controller: Process) -> str:
+    lines = controller.log().splitlines()[-_LOG_LINES_SHOWN:]
+    return "\n    ".join([f"{controller.name}'s last words:", *lines])
 
 
 def _final(recorder: Recorder) -> tuple[Any, dict[str, Json]]:

@@ -19,6 +19,7 @@ pytestmark = [pytest.mark.lab, pytest.mark.timeout(120)]
 DUAL: dict[str, Any] = {"ipFamilyPolicy": "RequireDualStack", "ipFamilies": ["IPv4", "IPv6"]}
 
 
+@pytest.mark.rule("controller-6.5.source", "controller-6.5.allocated")
 def test_a_service_gets_an_ipv4_address(scene: Scene) -> None:
     """Status, annotation and event tell the address and its pool."""
     pool = scene.pool()
@@ -189,6 +190,7 @@ def test_the_configuration_state_is_valid(scene: Scene) -> None:
         scene.until(lambda name=name: scene.state(name).get("result") == "Valid", name)
 
 
+@pytest.mark.rule("controller-3.metrics")
 def test_metrics_want_an_allowed_token(scene: Scene) -> None:
     """Nobody: 401; somebody without the right: 403; an allowed service account: the figures."""
     pool = scene.pool()
@@ -236,6 +238,7 @@ def _if_ok(answer: Any) -> Any:
     return answer if answer.status == 200 else None
 
 
+@pytest.mark.rule("controller-3.probes", "controller-3.ready")
 @pytest.mark.parametrize("path", ["/healthz", "/readyz"])
 def test_health_is_told(scene: Scene, path: str) -> None:
     """The controller and a speaker say that they are well; a speaker says so on its node only."""
@@ -257,6 +260,9 @@ def test_a_service_of_another_class_is_left_alone(scene: Scene) -> None:
     assert scene.events(other) == []
 
 
+@pytest.mark.rule(
+    "controller-8.created", "controller-8.owner", "controller-8.kept", "controller-8.lookup"
+)
 @pytest.mark.rule("api-10.secret-memberlist")
 def test_the_membership_secret_is_made_when_missing(scene: Scene) -> None:
     """A start creates it with 128 random bits and leaves it alone when it is there."""

@@ -30,6 +30,8 @@ POOL_SETS = [
     config_of(*pools).pools
     for pools in (
         (pool("a", "10.0.0.0/30", "1::/127"),),
+        (pool("a", "10.0.0.0/30", "1::/127", serviceAllocation={"namespaces": ["x"]}),),
+        (pool("a", "10.0.0.0/30", "1::/127", autoAssign=False), pool("b", "1::2/127")),
         (pool("a", "10.0.0.2/31", "10.0.0.0/32"), pool("b", "1::/126", avoidBuggyIPs=True)),
         (pool("c", "10.0.0.0-10.0.0.2", "1::/127", avoidBuggyIPs=True), pool("d", "10.0.0.3/32")),
         (
@@ -247,7 +249,7 @@ def first_by_trying(
     ),
     asks_always=st.booleans(),
 )
-@settings(max_examples=200)
+@settings(max_examples=100)
 def test_what_is_found_is_what_a_walk_would_find(
     steps: list[tuple[str, tuple[int, int], Any, Any]], *, asks_always: bool
 ) -> None:

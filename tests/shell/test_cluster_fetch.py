@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 Json = dict[str, Any]
-METALLB = "/apis/metallb.io/v1beta1"
+METALLB = "/apis/metallb.io/v1beta"
 
 
 class Anybody:
@@ -95,17 +95,24 @@ async def test_only_what_matters_is_kept() -> None:
         "/api/v1/pods": [pod, named("stranger")],
         "/apis/discovery.k8s.io/v1/endpointslices": slices,
         "/api/v1/events": [events[0], events[1], {**events[2], "metadata": {"name": "other"}}],
-        "/api/v1/namespaces/lb/secrets": [named("peer", "lb", data={"password": "eA=="})],
+        f"{METALLB}2/bgppeers": [named("r", "lb", spec={"passwordSecret": {"name": "wrong"}})],
+        "/api/v1/namespaces/lb/secrets": [
+            named("peer", "lb", type="kubernetes.io/basic-auth", data={"password": "eA=="}),
+            named("wrong", "lb", type="Opaque"),
+            named("memberlist", "lb", type="Opaque"),
+        ],
     }
     async with cluster(answers) as client:
         fetched = await fetch_with(client)
     kept = [(item["kind"], item["metadata"]["name"]) for item in fetched.objects]
     assert sorted(kept) == [
+        ("BGPPeer", "r"),
         ("EndpointSlice", "web-1"),
         ("Event", "other"),
         ("Event", "web.1"),
         ("Pod", "controller"),
         ("Secret", "peer"),
+        ("Secret", "wrong"),
         ("Service", "db"),
         ("Service", "done"),
         ("Service", "web"),
@@ -119,7 +126,7 @@ async def test_what_may_not_be_read_is_a_warning() -> None:
     answers: dict[str, list[Json] | int] = {
         "/api/v1/services": [service("web")],
         "/api/v1/nodes": 403,
-        f"{METALLB}/servicebgpstatuses": 404,
+        f"{METALLB}1/servicebgpstatuses": 404,
     }
     async with cluster(answers) as client:
         fetched = await fetch_with(client)

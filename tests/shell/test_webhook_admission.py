@@ -152,7 +152,8 @@ async def test_a_slow_read_is_refused_in_time() -> None:
     reader = Reader()
     reader.delay_s = 60.0
     body = review("IPAddressPool", "CREATE", new=pool("a", "10.0.0.0/24"))
-    answer = await ask(reader, IP_ADDRESS_POOLS, body, patience_s=0.02)
+    async with asyncio.timeout(5):
+        answer = await ask(reader, IP_ADDRESS_POOLS, body, patience_s=0.02)
     assert answer["status"]["code"] == 503
     assert "no answer within" in answer["status"]["message"]
 

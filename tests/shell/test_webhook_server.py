@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gzip
 import io
 import json
 import ssl
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 NAME = "metallb-webhook-service.metallb.svc"
 JSON = {"Content-Type": "application/json"}
+PACKED = {**JSON, "Content-Encoding": "gzip"}
 MIB = 1024 * 1024
 
 
@@ -113,7 +115,7 @@ async def test_a_question_is_answered(port: Port) -> None:
         ("/ask/", b"{}", JSON, (404, "unknown_path")),
         ("/ask", b"{}", {"Content-Type": "application/yaml"}, (415, "content_type")),
         ("/ask", b"{" * (MIB + 1), JSON, (413, "too_large")),
-        ("/ask", b"\x1f\x8b\x08", {**JSON, "Content-Encoding": "gzip"}, (400, "malformed")),
+        ("/ask", gzip.compress(b"{" * 2 * MIB), PACKED, (400, "malformed")),
     ],
     ids=["garbage", "empty", "path", "path-slash", "content-type", "too-large", "packed"],
 )
@@ -150,6 +152,18 @@ async def test_a_hundred_megabytes_are_not_read(port: Port) -> None:
     assert sent < 100 * MIB
     assert port.refused("too_large") == 1
     assert port.server._held_bytes == 0
+
+
+async def test_an_announced_size_is_refused_before_the_body_comes(port: Port) -> None:
+    """Nobody waits for what is not wanted, and the connection is not used again."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port.server.port, ssl=port.trust)
+    writer.write(b"POST /ask HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n")
+    writer.write(b"Content-Length: 104857600\r\n\r\n{")
+    async with asyncio.timeout(5):
+        head = await reader.readuntil(b"\r\n\r\n")
+    assert b" 413 " in head
+    assert b"connection: close" in head.lower()
+    writer.transport.abort()
 
 
 async def test_a_body_that_never_ends_is_given_up(

@@ -80,12 +80,15 @@ async def fetch_with(client: KubeClient) -> Cluster:
         if component_of(item) or item["kind"] == kinds.BGP_PEERS.kind
     }
     secrets = await asyncio.gather(
-        *(
-            _list(client, kinds.SECRETS, Selection(namespace=home, fields=f"type={_BASIC_AUTH}"))
-            for home in sorted(homes - {""})
-        )
+        *(_list(client, kinds.SECRETS, Selection(namespace=home)) for home in sorted(homes - {""}))
     )
-    objects += [item for items, _ in secrets for item in items]
+    referred = {_password_secret(item) for item in objects}
+    objects += [
+        item
+        for items, _ in secrets
+        for item in items
+        if item.get("type") == _BASIC_AUTH or item["metadata"].get("name") in referred
+    ]
     warnings = sorted({warning for _, warning in (*lists, *secrets) if warning})
     return Cluster(tuple(_chosen(objects)), tuple(warnings))
 
@@ -100,6 +103,12 @@ async def _list(
         return [], f"{resource.plural} are missing in this picture: {error}"
     head = {"apiVersion": resource.api_version, "kind": resource.kind}
     return [{**head, **msgspec.json.decode(raw, type=dict)} for raw in listing.items], ""
+
+
+def _password_secret(item: Json) -> str:
+    """Give the name of the secret that a BGPPeer has its password in; empty for anything else."""
+    reference = item.get("spec", {}).get("passwordSecret") if item["kind"] == "BGPPeer" else None
+    return str((reference or {}).get("name") or "")
 
 
 def _chosen(objects: Iterable[Json]) -> list[Json]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from mercurylb.plan.explanation import Explanation
+
+
+PROBLEMS_MAX: Final = 10
+"""Of the configuration; JSON has them all."""
 
 
 def to_builtins(explanation: Explanation) -> dict[str, Any]:
@@ -37,6 +41,11 @@ def to_lines(explanation: Explanation) -> Iterator[tuple[str, str]]:
     for announcer in explanation.announcers:
         where = f" ({announcer.detail})" if announcer.detail else ""
         yield "", f"Says     {announcer.node} that it announces it by {announcer.protocol}{where}"
+    for problem in explanation.problems[:PROBLEMS_MAX]:
+        yield "error", f"Problem  {problem}"
+    more = len(explanation.problems) - PROBLEMS_MAX
+    if more > 0:
+        yield "error", f"Problem  and {more} more"
     for note in explanation.notes:
         yield "warning", f"Note     {note}"
     for event in explanation.events:

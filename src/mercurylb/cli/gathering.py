@@ -137,7 +137,7 @@ def _settings(ours: Iterable[Item], *, home: str, lb_class: str | None) -> Setti
     for item in ours:
         for container in _containers(item.raw):
             flags |= _flags(container)
-            for variable in container.get("env") or ():
+            for variable in _listed(container, "env"):
                 if isinstance(variable, dict) and variable.get("name") == _BACKEND:
                     backend = str(variable.get("value") or "")
     return Settings(
@@ -150,12 +150,16 @@ def _settings(ours: Iterable[Item], *, home: str, lb_class: str | None) -> Setti
 
 def _flags(container: Json) -> dict[str, str]:
     found: dict[str, str] = {}
-    arguments = [*(container.get("command") or ()), *(container.get("args") or ())]
-    for argument in arguments:
+    for argument in (*_listed(container, "command"), *_listed(container, "args")):
         if isinstance(argument, str) and argument.startswith("-"):
             name, separator, value = argument.lstrip("-").partition("=")
             found[name] = value if separator else "true"
     return found
+
+
+def _listed(container: Json, key: str) -> list[Any]:
+    found = container.get(key)
+    return found if isinstance(found, list) else []
 
 
 def _events(items: Iterable[Item]) -> Iterator[ServiceEvent]:

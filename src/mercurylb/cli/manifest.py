@@ -32,7 +32,7 @@ def _is_ambiguous(dumper: Any, text: str) -> bool:  # noqa: ANN401 (as above)
     if _BASE_60.fullmatch(text) or not isinstance(resolve(text, None, is_plain=True), str):
         return True
     tag: str = dumper.resolve(yaml.ScalarNode, text, (True, False))
-    return not tag.endswith((":str", ":value"))
+    return not tag.endswith(":str")
 
 
 _Dumper.add_representer(str, _represent_text)

@@ -46,6 +46,11 @@ def _part(value: Json, name: str) -> Json:
     return found if isinstance(found, dict) else {}
 
 
+def _listed(value: Json, name: str) -> list[Any]:
+    found = value.get(name)
+    return found if isinstance(found, list) else []
+
+
 def _metadata(metadata: object) -> Json:
     if not isinstance(metadata, dict):
         return {}
@@ -95,7 +100,7 @@ def _node(raw: Json) -> Json:
 def _pod_spec(spec: Json) -> Json:
     containers = [
         _only(container, *_CONTAINER) | {"env": _environment(container)}
-        for container in spec.get("containers") or ()
+        for container in _listed(spec, "containers")
         if isinstance(container, dict)
     ]
     return _only(spec, "nodeName") | {"containers": containers}
@@ -104,7 +109,7 @@ def _pod_spec(spec: Json) -> Json:
 def _environment(container: Json) -> list[Json]:
     return [
         _only(variable, "name", "value")
-        for variable in (container.get("env") or ())[:_FLAGS_MAX]
+        for variable in _listed(container, "env")[:_FLAGS_MAX]
         if isinstance(variable, dict)
         and str(variable.get("name")).startswith(_ENVIRONMENT_PREFIX)
         and "SECRET" not in str(variable.get("name"))

@@ -12,8 +12,9 @@ the condition's status; the original touches it at every look.
 
 from __future__ import annotations
 
+import asyncio
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -38,6 +39,9 @@ if TYPE_CHECKING:
     from mercurylb.api.meta import OwnerReference
     from mercurylb.kube.writer import Writer
 
+REFUSED_RETRY_S: Final = 5.0
+"""A write that the API server refuses is tried again."""
+
 
 class ConfigurationReporter:
     """Keeps one ConfigurationState object true."""
@@ -54,6 +58,7 @@ class ConfigurationReporter:
         node: str = "",
         owner: OwnerReference | None = None,
         clock: Callable[[], float] = time.time,
+        later: Callable[[float, Callable[[], None]], object] | None = None,
     ) -> None:
         self._writer = writer
         self._namespace = namespace
@@ -63,6 +68,8 @@ class ConfigurationReporter:
         self._labels = {COMPONENT_LABEL: component} | ({NODE_LABEL: node} if node else {})
         self._owner = owner
         self._clock = clock
+        self._later = later
+        """Has something called after so many seconds; the loop's own unless given."""
         self._reported: str | None = None
         self._observed: ConfigurationState | None = None
         self._is_writing = False
@@ -176,6 +183,9 @@ class ConfigurationReporter:
                 self.observe(written)
         elif outcome.result is Result.VANISHED:
             self.observe(None)
+        elif outcome.result in (Result.CONFLICT, Result.REFUSED, Result.GIVEN_UP):
+            later = self._later or asyncio.get_running_loop().call_later
+            later(REFUSED_RETRY_S, self._put_right)
 
 
 def _is_older(state: ConfigurationState, known: ConfigurationState | None) -> bool:

@@ -258,6 +258,12 @@ class _Explainer:
         nodes = [each.node for each in announcers if each.protocol == "layer2"]
         if expected and expected in nodes:
             return Cause(CauseCode.ANNOUNCED, f"{self._named()} from node {expected} by layer 2")
+        if nodes and self.speaker_rejections:
+            sentence = (
+                f"{self._named()} from node {listed(nodes)} by layer 2, as the last good"
+                " configuration says; the present one is rejected"
+            )
+            return Cause(CauseCode.ANNOUNCED, sentence)
         return self._rejected_by_speakers() or self._why_not_yet(layer2, expected, nodes)
 
     def _named(self) -> str:

@@ -42,7 +42,8 @@ CONVERSION_BYTES_MAX: Final = 32 * 1024 * 1024
 """A list in the other version is converted at once, all its objects in one question."""
 HELD_BYTES_MAX: Final = 48 * 1024 * 1024
 """Of all bodies together."""
-CONNECTIONS_MAX: Final = 512
+CONNECTIONS_MAX: Final = 192
+"""Each holds a quarter of a mebibyte for TLS alone."""
 HANDSHAKE_S: Final = 10.0
 FIRST_REQUEST_S: Final = 15.0
 BODY_S: Final = 10.0

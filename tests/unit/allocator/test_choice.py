@@ -474,3 +474,18 @@ def test_an_address_that_went_to_other_sharers_is_not_offered() -> None:
     book.release("a")
     take("e", 81, "other", "1.0.0.0")
     assert automatic(book, shared("d", 80)) == "1.0.0.1"
+
+
+def test_a_refusal_is_remembered_for_services_alike_only() -> None:
+    """Another namespace, other labels or another family are asked anew."""
+    book = book_of(
+        pool("a", "1.0.0.0/31", serviceAllocation={"namespaces": ["x"]}),
+        pool("b", "2.0.0.0/31", serviceAllocation={"serviceSelectors": AB}),
+        pool("c", "3::/127"),
+    )
+    assert automatic(book, claim("one")).startswith("no available IPs: ")
+    assert automatic(book, claim("two", namespace="x")) == "1.0.0.0"
+    assert automatic(book, claim("three")).startswith("no available IPs: ")
+    assert automatic(book, claim("four", labels={"a": "b"})) == "2.0.0.0"
+    assert automatic(book, claim("five")).startswith("no available IPs: ")
+    assert automatic(book, claim("six", V6)) == "3::"

@@ -255,8 +255,8 @@ def test_better_pools_move_nobody() -> None:
 )
 def test_an_edited_pool_forgets_nothing(edit: dict[str, Any]) -> None:
     """What is in use, free, counted and chosen after an edit is as in a book made from nothing."""
-    before = pool("p", "1.0.0.1-1.0.0.6")
-    after = pool("p", "1.0.0.1-1.0.0.6", **edit)
+    before = pool("p", "1.0.0.0-1.0.0.6")
+    after = pool("p", "1.0.0.0-1.0.0.6", **edit)
     book = book_of(before)
     share = {"ports": frozenset({("TCP", 1)}), "share_key": ("k", "")}
     book.assign(claim("s1"), [parse_address("1.0.0.1")])

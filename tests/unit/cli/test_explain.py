@@ -172,3 +172,11 @@ def test_deprecated_annotations_are_noted(run: Run, cluster: Callable[[str], str
     file = cluster("pool-unknown-by-the-old-annotation")
     result = run("explain", "service", "web", "--snapshot", file)
     assert "Note     annotation metallb.universe.tf/address-pool is deprecated" in result.stdout
+
+
+def test_problems_of_the_configuration_are_listed(run: Run, cluster: Callable[[str], str]) -> None:
+    """Whatever the cause is, a mistake in the configuration is not left out."""
+    file = cluster("configuration-rejected-while-announcing")
+    result = run("explain", "service", "web", "--snapshot", file)
+    assert result.exit_code == 0
+    assert "Problem  IPAddressPool metallb-system/main: spec.addresses[0]: CIDR" in result.stdout

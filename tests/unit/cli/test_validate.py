@@ -73,6 +73,7 @@ def found(text: str, **options: Any) -> list[tuple[str, int, str]]:
         (pool("addresses: [192.0.2.0/24]", "Upper"), "schema-name", 3),
         (pool("addresses: [192.0.2.0/24]", namespace="default"), "namespace", 3),
         (other("BFDProfile", "receiveInterval: 5"), "schema-bounds", 5),
+        (other("BFDProfile", "receiveInterval: true"), "schema-type", 5),
         (other("BGPAdvertisement", "aggregationLength: 0"), "schema-bounds", 5),
         (other("BGPAdvertisement", "asPathPrepend: 11"), "schema-bounds", 5),
         (
@@ -93,6 +94,15 @@ def found(text: str, **options: Any) -> list[tuple[str, int, str]]:
             other(
                 "BGPPeer",
                 "myASN: 1\npeerASN: 2\npeerAddress: 192.0.2.1\nconnectTime: 500ms",
+                version="metallb.io/v1beta2",
+            ),
+            "schema-bounds",
+            8,
+        ),
+        (
+            other(
+                "BGPPeer",
+                "myASN: 1\npeerASN: 2\npeerAddress: 192.0.2.1\nconnectTime: 1500ms",
                 version="metallb.io/v1beta2",
             ),
             "schema-bounds",

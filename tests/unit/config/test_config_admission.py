@@ -269,6 +269,10 @@ LATER = [
         peer(), peer(bfdProfile="fast"), (), NATIVE, "backend-feature", id="native peer gets BFD",
     ),
     pytest.param(
+        bgp(ipAddressPools=["other"]), bgp(), (pool("p", "2001:db8::/64"),), NATIVE,
+        "backend-ipv6", id="native advertisement reaches IPv6",
+    ),
+    pytest.param(
         None, ECHO, (pool("p", "2001:db8::/64"), bgp(), peer(bfdProfile="echo")), FRR_K8S,
         "bfd-echo-ipv6", id="profile with echo that a peer waits for",
     ),

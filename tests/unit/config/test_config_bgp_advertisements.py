@@ -166,6 +166,13 @@ AGGREGATION = [
         " specific than the aggregation length for addresses 1.1.1.0/28",
         id="/28 by 26",
     ),
+    pytest.param(
+        pool("p", "1.1.1.0/28", "10.0.0.0/24"),
+        {"aggregationLength": 26},
+        "spec.aggregationLength: invalid aggregation length 26: prefix 28 in this pool is more"
+        " specific than the aggregation length for addresses 1.1.1.0/28",
+        id="/28 and /24 by 26",
+    ),
     pytest.param(pool("p", "10.0.0.1-10.0.0.10"), {"aggregationLength": 30}, "", id="range by 30"),
     pytest.param(
         pool("p", "10.0.0.1-10.0.0.10"),

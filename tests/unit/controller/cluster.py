@@ -164,7 +164,7 @@ class Cluster:
         """Give what would be written into a service's status; None if nothing would."""
         if self.operation(name) is None:
             return None
-        balancer = self.patch(name)["status"].get("loadBalancer")
+        balancer = self.patch(name).get("status", {}).get("loadBalancer")
         if balancer is None:
             return None
         return [entry["ip"] for entry in balancer.get("ingress") or ()]
@@ -212,12 +212,11 @@ class Cluster:
         kind: Any,
         namespace: str,
         name: str,
-        spec: dict[str, object],
-        status: object = None,
-        *,
+        *parts: Any,
         annotations: dict[str, str] | None = None,
         labels: dict[str, str] | None = None,
     ) -> None:
+        spec, status = (*parts, None)[:2]
         self._version += 1
         key = f"{namespace}/{name}" if namespace else name
         generation = self._generations.get((key, kind), 0)

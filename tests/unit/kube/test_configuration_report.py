@@ -74,7 +74,7 @@ def server() -> Server:
     return Server()
 
 
-def reporter(server: Server, *, now: float = 0.0) -> ConfigurationReporter:
+def reporter(server: Server, *, now: float = 0.0, **options: Any) -> ConfigurationReporter:
     """Make the controller's reporter."""
     return ConfigurationReporter(
         cast("Any", server),
@@ -85,6 +85,7 @@ def reporter(server: Server, *, now: float = 0.0) -> ConfigurationReporter:
         field_manager="poolReconciler",
         owner=OWNER,
         clock=lambda: now,
+        **options,
     )
 
 
@@ -250,6 +251,20 @@ def test_reports_during_a_write_follow_it(server: Server) -> None:
     assert server.state is not None
     assert server.state["status"]["errorSummary"] == "configuration error: three"
     assert len(server.applied) == 2
+
+
+@pytest.mark.rule("controller-4.report-retry")
+def test_a_refused_write_is_tried_again(server: Server) -> None:
+    """Whatever the server's reason was, the report is not forgotten."""
+    timers: list[Callable[[], None]] = []
+    made = reporter(server, later=lambda _delay_s, call: timers.append(call))
+    made.report("wrong")
+    server.answer(Result.REFUSED)
+    assert server.state is None
+    timers.pop()()
+    server.answer()
+    assert server.state is not None
+    assert server.state["status"]["result"] == "Invalid"
 
 
 def test_a_message_is_cut_to_what_the_schema_takes(server: Server) -> None:

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from lab.compare import author, view
-from lab.compare.author import Terms
 from lab.compare.command import parse_seeds
 from lab.compare.deviations import RULES, WAITED, judge
 from lab.compare.draws import Draws
@@ -26,6 +25,7 @@ from lab.compare.script import (
     is_spoiled,
     load,
 )
+from lab.compare.world import Terms
 from lab.errors import LabError
 from scripts.rule_coverage import first_cells
 
@@ -256,6 +256,10 @@ def test_waiters_may_be_served_in_another_order() -> None:
     swapped = judge({one: "1.2.3.4", other: ""}, {one: "", other: "1.2.3.4"}, before)
     assert swapped.differences == []
     assert swapped.stop == WAITED
+    dual = judge(
+        {one: "1.2.3.4", other: "1.2.3.5 ::1"}, {one: "1.2.3.5", other: "1.2.3.4 ::1"}, before
+    )
+    assert dual.stop == WAITED
     lost = judge({one: "1.2.3.4", other: ""}, {one: "", other: ""}, before)
     assert lost.differences != []
 

@@ -94,6 +94,7 @@ def test_a_configuration_has_a_field_per_webhook() -> None:
     [
         (None, ()),
         ({"strategy": "None"}, ()),
+        ({"strategy": "None", "webhook": {"clientConfig": {"caBundle": TEXT}}}, ()),
         ({"strategy": "Webhook"}, ()),
         ({"strategy": "Webhook", "webhook": {}}, ((),)),
         ({"strategy": "Webhook", "webhook": {"clientConfig": {"caBundle": TEXT}}}, ((ONE,),)),

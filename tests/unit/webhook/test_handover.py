@@ -97,6 +97,14 @@ def test_trust_that_is_taken_away_again_starts_anew() -> None:
     assert machine.on_deadline(4.0 + SETTLE_S) == [Serve(SECOND)]
 
 
+@pytest.mark.rule("config-11.3.no-window")
+def test_what_is_still_served_is_defended_while_another_authority_comes() -> None:
+    """Whoever takes the old authority out too early is corrected."""
+    machine = serving(HOOKS)
+    machine.on_material(SECOND, 0.0)
+    assert machine.on_targets({HOOKS: holding(NEW)}, 1.0) == [Inject(HOOKS, (NEW, OLD))]
+
+
 @pytest.mark.rule("config-11.3.injection")
 @pytest.mark.parametrize(
     "target",
