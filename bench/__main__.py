@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from bench import machine, many, scenarios
 from bench.figures import ELSEWHERE, rows
 from bench.stage import Pair
-from bench.table import render
+from bench.table import embed, render
 from lab import paths
 from lab.errors import LabError
 from lab.light import OWN
@@ -45,9 +45,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"bench: {failed}", file=sys.stderr)
         return 1
     table = rows(ours, original)
-    print(render(table, about))
+    text = render(table, about)
+    print(text)
     if original is None:
-        print("\n“elsewhere”: MetalLB 0.16 as measured on another machine, memory as resident size")
+        note = "“elsewhere”: MetalLB 0.16 as measured on another machine, memory as resident size"
+        text = f"{text}\n\n{note}"
+        print(f"\n{note}")
+    if given.document:
+        given.document.write_text(embed(given.document.read_text(), text))
     figures = {"ours": ours, "original": original, "elsewhere": dict(ELSEWHERE)}
     told = {"machine": about, "figures": figures, "rows": [asdict(row) for row in table]}
     given.json.parent.mkdir(parents=True, exist_ok=True)
@@ -78,6 +83,12 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--rounds", type=int, default=5, help="how often a node is cut off")
     made.add_argument(
         "--services", type=int, default=many.SERVICES, help="of scenario scale; fewer for a try"
+    )
+    made.add_argument(
+        "--document",
+        type=Path,
+        metavar="FILE",
+        help="put the table into the first fenced block of this file too",
     )
     default = paths.REPOSITORY / "build" / "bench.json"
     made.add_argument("--json", type=Path, default=default, metavar="FILE")

@@ -23,6 +23,18 @@ def render(rows: Sequence[Row], machine: Mapping[str, str]) -> str:
     return "\n".join([about, "", *lines])
 
 
+def embed(document: str, table: str) -> str:
+    """Return a document with the table in its first block between fences instead of what is there.
+
+    Raises ValueError when it has no such block.
+    """
+    before, fence, rest = document.partition("```\n")
+    _, end, after = rest.partition("```\n")
+    if not fence or not end:
+        raise ValueError("the document has no block between fences to put the table in")
+    return f"{before}{fence}{table}\n{end}{after}"
+
+
 def _cells(row: Row) -> tuple[str, ...]:
     return (
         row.what,

@@ -8,6 +8,7 @@ the API server wrote; `kill_judge` reads that afterwards.
 from __future__ import annotations
 
 import json
+import os
 import random
 import threading
 import time
@@ -322,12 +323,13 @@ class Round:
         leader: Callable[[], Process] | None = None,
     ) -> None:
         self.lab = lab
-        self.dice = dice = random.Random(seed)
+        self.dice = random.Random(-1 - seed)
+        """For the kills; the stream has dice of its own, which no clock can disturb."""
         self.report = RoundReport(seed)
         self._operations = operations
         self._controllers = controllers
         self._leader = leader or (lambda: controllers[0])
-        self._stream = Stream(dice, f"s{seed}")
+        self._stream = Stream(random.Random(seed), f"s{seed}")
         self._notes: list[tuple[float, str]] = []
         self._down: dict[str, int] = {}
         """Index of the operation before which a killed controller starts again, by its name."""
@@ -375,7 +377,7 @@ class Round:
             self._do(self._stream.next())
             if index in moments:
                 self._kill(index)
-            elif dice.random() < 0.02:
+            elif dice.random() < 0.01:
                 self._catch_up(recorder)
         self._start_those_due(self._operations + 1_000)
 
@@ -395,9 +397,20 @@ class Round:
             self._begin(controller)
             if self.dice.random() < 0.3:
                 # It dies once more while it takes over what it finds.
-                time.sleep(0.3 + self.dice.random() * 0.7)
+                time.sleep(0.2 + self.dice.random() * 0.6)
                 self._end(controller)
                 self._begin(controller)
+            if self.dice.random() < 0.4:
+                self._await_first_pass(controller)
+
+    def _await_first_pass(self, controller: Process, timeout_s: float = 3.0) -> None:
+        """Let it begin to act before the next operation, sometimes."""
+        end, said = time.monotonic() + timeout_s, b""
+        with controller.log_path.open("rb") as log:
+            log.seek(0, os.SEEK_END)
+            while time.monotonic() < end and b"config.loaded" not in said:
+                time.sleep(0.03)
+                said += log.read()
 
     def _begin(self, controller: Process) -> None:
         controller.start()
@@ -409,7 +422,7 @@ class Round:
             self.report.kills += 1
             self._notes.append((time.monotonic(), f"{controller.name} killed"))
 
-    def _catch_up(self, recorder: Recorder, timeout_s: float = 2.0) -> None:
+    def _catch_up(self, recorder: Recorder, timeout_s: float = 1.0) -> None:
         """Let the controller finish what it has, sometimes."""
         end = time.monotonic() + timeout_s
         last, since = recorder.last(), time.monotonic()

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from lab import binaries, netns
-from lab.errors import ApiError
+from lab.errors import ApiError, WaitTimeout
 from tests.lab.scene import HOME
 
 if TYPE_CHECKING:
@@ -111,8 +112,10 @@ def test_what_plan_foretells_happens(scene: Scene) -> None:
     assert [changed[key]["kind"] for key in keys] == ["moved", "assigned"]
     assert scene.addresses(keys[0]) == [scene.ip4()]
     scene.set_pool(pool, wanted)
-    for key in keys:
-        scene.wait_addresses(key, changed[key]["addresses_after"])
+    foretold = {key: changed[key]["addresses_after"] for key in keys}
+    with suppress(WaitTimeout):
+        scene.until(lambda: {key: scene.addresses(key) for key in keys} == foretold, "", 20.0)
+    assert {key: scene.addresses(key) for key in keys} == foretold
 
 
 @pytest.mark.parametrize(

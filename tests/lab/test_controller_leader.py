@@ -99,6 +99,7 @@ def test_one_acts_and_the_other_waits(pair: Pair, scene: Scene) -> None:
     scene.wait_addresses(key)
     assert any(line["service"] == key for line in lines(leader, "alloc.assigned"))
     assert len(lines(waiting, "alloc.assigned")) == before
+    scene.wait_event(key, "IPAllocated")
     assert len(scene.events(key, "IPAllocated")) == 1
 
 

@@ -28,6 +28,7 @@ pytestmark = [
 
 NODE_COUNT = 3
 GREETING = "Hello from pod"
+HOOKS = "metallb-webhook-configuration"
 
 
 @pytest.fixture(scope="module")
@@ -144,6 +145,24 @@ def test_a_cut_off_node_is_replaced_within_two_seconds(lab: FullLab, console: Co
     walk.resilience()
 
 
+def test_an_upgrade_leaves_the_webhooks_trusted(lab: FullLab, console: Console) -> None:
+    """What the controller injected stays, and a wrong pool is refused right after it."""
+    before = _bundles(lab)
+    assert all(before)
+    console.run(
+        "helm upgrade metallb mercurylb/mercurylb --namespace metallb --reuse-values "
+        "--set crds.validationFailurePolicy=Ignore",
+        timeout_s=60,
+    )
+    hooks = lab.kubectl_json("get", "validatingwebhookconfigurations", HOOKS)["webhooks"]
+    assert {hook["failurePolicy"] for hook in hooks} == {"Ignore"}
+    assert _bundles(lab) == before
+    wrong = "{apiVersion: metallb.io/v1beta1, kind: IPAddressPool, metadata: {name: wrong, "
+    wrong += "namespace: metallb}, spec: {addresses: [192.168.111.300/32]}}"
+    said = lab.kubectl("apply", "-f", "-", stdin=wrong, check=False)
+    assert "IPAddressPool metallb/wrong: spec.addresses[0]" in said
+
+
 def test_helm_removes_what_it_installed(lab: FullLab, console: Console) -> None:
     """After an uninstall no pod of the release is left."""
     console.run("helm uninstall metallb --namespace metallb --wait --timeout 60s", timeout_s=90)
@@ -165,6 +184,15 @@ def test_a_lab_leaves_nothing_behind(lab: FullLab) -> None:
         ).stdout
     )
     assert not lab.site.dir.exists()
+
+
+def _bundles(lab: FullLab) -> list[str]:
+    """Give the authority in each of the objects that name one."""
+    hooks = lab.kubectl_json("get", "validatingwebhookconfigurations", HOOKS)["webhooks"]
+    definition = lab.kubectl_json("get", "customresourcedefinition", "bgppeers.metallb.io")
+    configs = [hook["clientConfig"] for hook in hooks]
+    configs.append(definition["spec"]["conversion"]["webhook"]["clientConfig"])
+    return [config.get("caBundle", "") for config in configs]
 
 
 def _addresses(lab: FullLab, service: str, *, count: int) -> list[str]:

@@ -278,6 +278,7 @@ def test_a_peer_is_read_in_either_version(desk: Desk) -> None:
     assert "passwordSecret" not in specs["new"]
 
 
+@pytest.mark.rule("config-11.equivalent")
 def test_a_peer_of_the_old_version_is_validated_as_the_new_one(desk: Desk) -> None:
     """The webhook is of v1beta2, and the API server converts before it asks."""
     wrong = PEER | {"peerAddress": "nowhere"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import random
 import types
 import typing
@@ -50,6 +51,13 @@ LETTERS: Final = "0123456789.:/- af\u202e"
 NUMBERS: Final = (-1, 0, 1, 2, 24, 32, 33, 100, 128, 65536, 1 << 32, 1 << 64)
 
 
+PLAIN: Final[dict[Any, tuple[Any, ...]]] = {
+    int: NUMBERS,
+    bool: (True, False),
+    type(None): (None,),
+}
+
+
 class Garbage:
     """Makes structs whose every field holds something that a decoder would let through.
 
@@ -76,20 +84,25 @@ class Garbage:
 
     def value(self, hint: Any, name: str) -> Any:
         """Make a value of a field's type."""
-        origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-        if origin in (typing.Union, types.UnionType):
-            if type(None) in arguments and name != "spec" and self.dice.random() < self.tameness:
-                return None
-            return self.value(self.dice.choice(arguments), name)
-        if origin is tuple:
-            return tuple(self.value(arguments[0], name) for _ in range(self.dice.randint(0, 3)))
-        if origin is dict:
-            return {self.word(): self.value(arguments[1], name)}
-        if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
-            return self.object(hint)
-        if hint is str:
-            return self.address() if name == "addresses" else self.word()
-        return self.dice.choice({int: NUMBERS, bool: (True, False), type(None): (None,)}[hint])
+        arguments = typing.get_args(hint)
+        match typing.get_origin(hint) or hint:
+            case typing.Union | types.UnionType:
+                can_be_none = type(None) in arguments and name != "spec"
+                if can_be_none and self.dice.random() < self.tameness:
+                    return None
+                made = self.value(self.dice.choice(arguments), name)
+            case builtins.tuple:
+                count = self.dice.randint(0, 3)
+                made = tuple(self.value(arguments[0], name) for _ in range(count))
+            case builtins.dict:
+                made = {self.word(): self.value(arguments[1], name)}
+            case builtins.str:
+                made = self.address() if name == "addresses" else self.word()
+            case kind if kind in PLAIN:
+                made = self.dice.choice(PLAIN[kind])
+            case kind:
+                made = self.object(kind)
+        return made
 
     def word(self) -> str:
         """Make a text."""

@@ -248,6 +248,19 @@ async def test_a_resting_lease_is_renewed_before_a_write(server: LeaseServer) ->
         assert server.lease_writes == renewals + 1
 
 
+async def test_a_write_at_the_beginning_of_a_rest_ends_it(server: LeaseServer) -> None:
+    """A write that the last renewal still covers has the lease renewed, for those after it."""
+    a = elector(server, "a", rest_after_s=0.1, renew_deadline_s=5.0, duration_s=6.0)
+    async with running(a):
+        clock = asyncio.get_running_loop().time
+        await until(lambda: clock() > a._election._renewed_at + 0.3)
+        assert a._election.is_resting(clock())
+        assert a._election.may_act_until > clock()
+        renewals = server.lease_writes
+        assert await a.perform(WRITE) == b"done"
+        await until(lambda: server.lease_writes > renewals)
+
+
 async def test_a_released_lease_is_taken_at_once(server: LeaseServer) -> None:
     """A leader that stops gives the lease back, and the stand-by does not wait for the duration."""
     a, b = elector(server, "a", duration_s=50.0), elector(server, "b", duration_s=50.0)

@@ -229,3 +229,79 @@ async def test_one_bell_for_several_stores(kit: Any, background: Any) -> None:
             async with asyncio.timeout(5):
                 while not all(len(store) for store in stores):
                     await wakeup.wait()
+
+
+async def test_a_list_anew_shows_what_the_watch_has_not_yet(
+    kit: Any, background: Any, until: Any
+) -> None:
+    """Whoever takes over decides with a list that began after he did, not with a late watch."""
+    await kit.api.put("kept")
+    async with kit.client() as client:
+        watcher = make(kit, client)
+        async with background(watcher.run()):
+            await until(lambda: kit.api.watches)
+            # A change that no watch tells of.
+            kit.api.objects["default", "silent"] = {
+                "metadata": {"name": "silent", "namespace": "default", "resourceVersion": "1001"},
+                "spec": {},
+            }
+            watcher.relist()
+            assert not watcher.is_fresh.is_set()
+            async with asyncio.timeout(5.0):
+                await watcher.is_fresh.wait()
+            assert set(watcher.store.objects) == {"default/kept", "default/silent"}
+            await until(lambda: kit.api.watches)
+            await kit.api.put("later")
+            await until(lambda: "default/later" in watcher.store)
+    assert watcher.counts.relists == 2
+
+
+async def test_a_list_anew_during_an_outage_comes_with_the_return(
+    kit: Any, background: Any, until: Any
+) -> None:
+    """The wish is kept until a list that began after it is complete."""
+    async with kit.client() as client:
+        watcher = make(kit, client)
+        async with background(watcher.run()):
+            await until(lambda: kit.api.watches)
+            await kit.api.stop()
+            await until(lambda: watcher.counts.failures)
+            watcher.relist()
+            await kit.api.put("late")
+            await kit.api.start()
+            async with asyncio.timeout(5.0):
+                await watcher.is_fresh.wait()
+            assert "default/late" in watcher.store
+
+
+async def test_a_list_that_began_before_does_not_count(
+    kit: Any, background: Any, until: Any
+) -> None:
+    """A list that was under way when a new one was wanted is thrown away."""
+    async with kit.client() as client:
+        watcher = make(kit, client)
+        kit.api.delay_s = 0.05
+        async with background(watcher.run()):
+            await until(lambda: kit.api.requests)
+            watcher.relist()
+            async with asyncio.timeout(5.0):
+                await watcher.is_fresh.wait()
+            assert len([each for each in kit.api.requests if "watch" not in each.query]) == 2
+            assert watcher.counts.relists == 1
+
+
+async def test_a_refusal_after_an_outage_is_asked_again_soon(
+    kit: Any, background: Any, until: Any
+) -> None:
+    """A server that has just started refuses for a moment; that is no reason to wait long."""
+    async with kit.client() as client:
+        watcher = make(kit, client)
+        async with background(watcher.run()):
+            await until(lambda: kit.api.watches)
+            await kit.api.stop()
+            await until(lambda: watcher.counts.failures > 6, within_s=20)
+            for _ in range(4):
+                kit.api.fail_next("GET", 403)
+            await kit.api.put("late")
+            await kit.api.start()
+            await until(lambda: "default/late" in watcher.store, within_s=4.0)

@@ -130,6 +130,20 @@ async def test_what_is_no_question_is_refused(
     assert port.server._held_bytes == 0
 
 
+async def test_a_refusal_is_logged_at_its_first_time(
+    port: Port, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whoever asks nonsense all day long does not fill the log, but the metric."""
+    capsys.readouterr()
+    for _ in range(3):
+        await port.post("/else", b"{}")
+        await port.post("/ask", b"[")
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["kind"] for line in lines] == ["unknown_path", "malformed"]
+    rendered = port.registry.render().decode()
+    assert 'mercurylb_webhook_refused_total{reason="malformed"} 3' in rendered
+
+
 async def test_only_post_is_answered(port: Port) -> None:
     """A GET is refused."""
     url = f"https://127.0.0.1:{port.server.port}/ask"
@@ -281,6 +295,17 @@ async def test_without_certificate_nobody_listens(background: Any) -> None:
         assert not server.started.is_set()
         server.serve_with(make_pem())
         await server.started.wait()
+
+
+async def test_kept_connections_do_not_hold_up_the_end(
+    background: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program that is told to stop stops, whoever might still want to ask something."""
+    monkeypatch.setattr(room, "SHUTDOWN_S", 60.0)
+    async with asyncio.timeout(10), aiohttp.ClientSession() as session, _port(background) as port:
+        url = f"https://127.0.0.1:{port.server.port}/ask"
+        async with session.post(url, data=b"{}", headers=JSON, ssl=port.trust) as response:
+            assert response.status == 200
 
 
 @pytest.mark.rule("config-11.3.http2")

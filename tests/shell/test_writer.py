@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mercurylb.errors import ApiError, Conflict, KubeError, NotFound, Unreachable
+from mercurylb.errors import ApiError, Conflict, Denied, Fenced, KubeError, NotFound, Unreachable
 from mercurylb.kube.operation import Operation, Verb
 from mercurylb.kube.resource import Identified, Resource
 from mercurylb.kube.writer import Outcome, Result, Writer
@@ -282,3 +282,48 @@ async def test_an_outage_is_remembered_across_wishes(background: Any, until: Any
         assert backoff.failure_count == 1
         await writer.idle()
     assert server.done == [("a", b"new")]
+
+
+async def test_a_starting_server_that_refuses_is_asked_again(background: Any) -> None:
+    """Who may do what is not known yet when an API server starts: a refusal is not final."""
+    server = Server()
+    refusals = [Denied(403, "Forbidden", "not yet") for _ in range(3)]
+    server.errors["a"] = [Unreachable("away"), *refusals]
+    outcomes: list[Outcome] = []
+    writer = make(server)
+    async with background(writer.run()):
+        writer.submit("a", patch("a"), collector(outcomes))
+        async with asyncio.timeout(5.0):
+            await writer.idle()
+    assert [outcome.result for outcome in outcomes] == [Result.DONE]
+    assert writer.counts.retries == 4
+
+
+async def test_what_is_not_ours_to_write_is_not_tried_again(background: Any) -> None:
+    """A lease that was lost ends the operation, as nothing that failed."""
+    server = Server()
+    server.errors["a"] = [Fenced("another process has the lease")]
+    outcomes: list[Outcome] = []
+    writer = make(server)
+    async with background(writer.run()):
+        writer.submit("a", patch("a"), collector(outcomes))
+        await writer.idle()
+    assert [outcome.result for outcome in outcomes] == [Result.FENCED]
+    assert (writer.counts.failed, writer.counts.retries, server.done) == (0, 0, [])
+
+
+async def test_everything_that_waits_can_be_dropped(background: Any, until: Any) -> None:
+    """What is under way goes on, nothing else is begun."""
+    server = Server()
+    server.gate.clear()
+    outcomes: list[Outcome] = []
+    writer = make(server, in_flight_max=1)
+    async with background(writer.run()):
+        for name in ("a", "b", "c"):
+            writer.submit(name, patch(name), collector(outcomes))
+        await until(lambda: writer.is_in_flight("a"))
+        writer.discard_all()
+        server.gate.set()
+        await writer.idle()
+    assert [name for name, _ in server.done] == ["a"]
+    assert [outcome.result for outcome in outcomes].count(Result.SUPERSEDED) == 2

@@ -131,6 +131,15 @@ class BGPPeerSpec(msgspec.Struct, frozen=True, rename="camel", omit_defaults=Tru
         Schema("Whether to exchange both IPv4 and IPv6 routes on this one session.", default=False),
     ] = False
 
+    def __repr__(self) -> str:
+        """Give everything but the password."""
+        shown = (
+            f"{name}={getattr(self, name)!r}"
+            for name in self.__struct_fields__
+            if name != "password"
+        )
+        return f"{type(self).__name__}({', '.join(shown)})"
+
 
 class BGPPeer(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, gc=False):
     """BGPPeer is a router with which the speakers open BGP sessions."""

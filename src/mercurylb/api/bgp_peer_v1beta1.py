@@ -74,6 +74,15 @@ class BGPPeerV1Beta1Spec(msgspec.Struct, frozen=True, rename="camel", omit_defau
         False
     )
 
+    def __repr__(self) -> str:
+        """Give everything but the password."""
+        shown = (
+            f"{name}={getattr(self, name)!r}"
+            for name in self.__struct_fields__
+            if name != "password"
+        )
+        return f"{type(self).__name__}({', '.join(shown)})"
+
 
 class BGPPeerV1Beta1(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, gc=False):
     """BGPPeer is a router with which the speakers open BGP sessions."""

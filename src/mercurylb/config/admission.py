@@ -191,7 +191,7 @@ def _considered(new: Configured, existing: Resources) -> Resources:
 
 def _is_placed(item: BGPAdvertisement, existing: Resources) -> bool:
     selectors = item.spec.node_selectors if item.spec else None
-    return any(may_select(selectors, node.metadata.labels or {}) for node in existing.nodes)
+    return may_select(selectors, (node.metadata.labels for node in existing.nodes))
 
 
 def _without(resources: Resources, item: Configured) -> Resources:

@@ -189,7 +189,7 @@ def _compile_pinning(
 
 
 def _check_overlaps(blocks: list[_Block]) -> None:
-    """Note each block that shares addresses with an earlier declared one, and with which.
+    """Note each entry that shares addresses with an earlier declared one, and with which.
 
     Prefixes are nested or disjoint, so in ascending order they are a walk through a tree: a block
     overlaps what encloses it (the stack) and what it encloses (popped before it is).
@@ -203,15 +203,19 @@ def _check_overlaps(blocks: list[_Block]) -> None:
         path.append(_Nested(block, min(outer, block, key=_order), block))
     while path:
         _close(path, earliest)
+    told: set[tuple[str, str]] = set()
     for block in sorted(blocks, key=_order):
         first = earliest[block.order]
-        if first is not block:
-            message = (
-                f"CIDR {quoted(str(block.prefix))} in pool {quoted(block.pool)} overlaps with"
-                f" already defined CIDR {quoted(str(first.prefix))}"
-            )
-            hint = f"the other is in pool {quoted(first.pool)}, {first.field}"
-            block.report.add(block.field, block.text, message, code=Code.POOL_OVERLAP, hint=hint)
+        where = block.report.object, block.field
+        if first is block or where in told:
+            continue
+        told.add(where)
+        message = (
+            f"CIDR {quoted(str(block.prefix))} in pool {quoted(block.pool)} overlaps with"
+            f" already defined CIDR {quoted(str(first.prefix))}"
+        )
+        hint = f"the other is in pool {quoted(first.pool)}, {first.field}"
+        block.report.add(block.field, block.text, message, code=Code.POOL_OVERLAP, hint=hint)
 
 
 class _Nested(NamedTuple):

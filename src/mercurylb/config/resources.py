@@ -71,18 +71,18 @@ def for_speaker(resources: Resources, node: Node) -> Resources:
 
     Those with a node selector that cannot be understood concern everybody.
     """
-    labels = node.metadata.labels or {}
+    here = (node.metadata.labels,)
     return msgspec.structs.replace(
         resources,
         bgp_peers=tuple(
             peer
             for peer in resources.bgp_peers
-            if may_select(peer.spec.node_selectors if peer.spec else None, labels)
+            if may_select(peer.spec.node_selectors if peer.spec else None, here)
         ),
         bgp_advertisements=tuple(
             item
             for item in resources.bgp_advertisements
-            if may_select(item.spec.node_selectors if item.spec else None, labels)
+            if may_select(item.spec.node_selectors if item.spec else None, here)
         ),
     )
 

@@ -11,7 +11,7 @@ from mercurylb.values.address import quoted
 from mercurylb.values.selector import Selector, compile_selector, matches_any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from mercurylb.api.meta import LabelSelector
 
@@ -81,14 +81,20 @@ def compile_one(
         return None
 
 
-def may_select(selectors: Sequence[LabelSelector | None] | None, labels: Mapping[str, str]) -> bool:
-    """Tell whether any selector matches, or none is given, or one cannot be understood."""
+def may_select(
+    selectors: Sequence[LabelSelector | None] | None, candidates: Iterable[Mapping[str, str] | None]
+) -> bool:
+    """Tell whether any selector matches the labels of any candidate.
+
+    It may as well if no selector is given, or one cannot be understood.
+    """
     if not selectors:
         return True
     try:
-        return matches_any([_compiled(selector) for selector in selectors], labels)
+        compiled = [_compiled(selector) for selector in selectors]
     except ParseError:
         return True
+    return any(matches_any(compiled, labels or {}) for labels in candidates)
 
 
 def _compiled(selector: LabelSelector | None) -> Selector:

@@ -136,6 +136,7 @@ class Desk:
             # The bell may be rung already; whoever else has something to do is let through.
             await asyncio.sleep(0)
             await self._informers.wakeup.wait()
+        reporter.close()
         if reconciler is not None:
             reconciler.close()
         self._writer.discard_all()

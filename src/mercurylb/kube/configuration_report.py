@@ -73,6 +73,7 @@ class ConfigurationReporter:
         self._reported: str | None = None
         self._observed: ConfigurationState | None = None
         self._is_writing = False
+        self._is_closed = False
 
     def report(self, error: str) -> None:
         """Say that the configuration was accepted (an empty text), or why it was not."""
@@ -89,9 +90,13 @@ class ConfigurationReporter:
         """Write everything again."""
         self.observe(None)
 
+    def close(self) -> None:
+        """Write nothing any more: another process tells from now on."""
+        self._is_closed = True
+
     def _put_right(self) -> None:
-        if self._is_writing:
-            return  # The answer will have it looked at again.
+        if self._is_closed or self._is_writing:
+            return  # The answer of the write under way will have it looked at again.
         parts = self._missing_metadata()
         if parts is not None:
             self._submit(parts)

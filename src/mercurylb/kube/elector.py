@@ -189,10 +189,11 @@ class Elector:
             now = time.monotonic()
             was_resting = self._election.is_resting(now)
             self._election.on_wish(now)
+            if was_resting:
+                # Also when the last renewal covers this write: the next one needs another.
+                self._has_work.set()
             if now < self._election.may_act_until:
                 return self.term
-            if was_resting:
-                self._has_work.set()
             await self._turn.wait()
 
     def _end_turn(self) -> None:

@@ -43,7 +43,7 @@ def patch_decided(
         condition: ServiceCondition | None = waiting_condition(service, wait, now)
     elif holding is None:
         condition = None
-    elif is_same and (before is None or before.status == "True"):
+    elif is_same and (before is None or (before.status == "True" and not annotations)):
         condition = before
     else:
         message = f"{', '.join(addresses)} from pool {holding.pool}"

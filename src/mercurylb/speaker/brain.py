@@ -211,6 +211,8 @@ class _Brain:
         raise Stopped
 
     def _step(self, channel: Channel[Observation]) -> None:
+        for key in self._states.take_dirty():
+            self._config_reporter.observe(self._states.get(key))
         step = self._view.step(self._reporter.announced)
         if step.was_compiled:
             self._metrics.config.updates.add(1)
@@ -227,8 +229,6 @@ class _Brain:
             self._reporter.on_observation(observation)
         else:
             self._reporter.write_statuses()
-        if any(self._states.get(key) is None for key in self._states.take_dirty()):
-            self._config_reporter.repeat()
 
     async def _renew(self, channel: Channel[Observation]) -> None:
         while True:

@@ -62,6 +62,7 @@ class _Listener:
             await asyncio.get_running_loop().create_future()
         finally:
             listener.close()
+            server.pre_shutdown()  # A scraper's connection that waits for the next time.
             await server.shutdown(timeout=1.0)
 
     async def _answer(self, request: BaseRequest) -> Response:

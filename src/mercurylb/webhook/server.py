@@ -50,11 +50,12 @@ BODY_S: Final = 10.0
 KEEPALIVE_S: Final = 180.0
 """Longer than the API server keeps a connection (90 s), so that it is the one who closes."""
 LINGER_S: Final = 1.0
+SHUTDOWN_S: Final = 1.0
+"""For answers that are under way when the program ends."""
 PATIENCE_S: Final = 8.0
 """The API server waits for 10 s unless told otherwise."""
 MARGIN_S: Final = 2.0
 _READ_BYTES: Final = 65_536
-_HTTP_ERROR: Final = 400
 
 Answerer: TypeAlias = "Callable[[bytes, float], Awaitable[bytes]]"
 
@@ -140,7 +141,8 @@ class WebhookServer:
             await loop.create_future()
         finally:
             listener.close()
-            await server.shutdown(timeout=1.0)
+            server.pre_shutdown()  # Those that wait for a next question need no patience.
+            await server.shutdown(timeout=SHUTDOWN_S)
 
     def _choose(
         self, connection: ssl.SSLSocket | ssl.SSLObject, _name: str | None, _base: ssl.SSLContext

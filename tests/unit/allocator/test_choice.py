@@ -489,3 +489,12 @@ def test_a_refusal_is_remembered_for_services_alike_only() -> None:
     assert automatic(book, claim("four", labels={"a": "b"})) == "2.0.0.0"
     assert automatic(book, claim("five")).startswith("no available IPs: ")
     assert automatic(book, claim("six", V6)) == "3::"
+
+
+def test_what_can_never_be_is_the_whole_reason() -> None:
+    """A family that a pool does not have is named alone, be the other full or not."""
+    book = book_of(pool("p", "1.0.0.0/32"))
+    who = claim("s", DUAL, stacking=REQUIRE)
+    for _ in range(2):
+        assert got(allocate_from(book, who, "p")).endswith(": it has no IPv6 addresses")
+        automatic(book, claim("holder"))

@@ -89,6 +89,7 @@ def test_the_failure_policy_is_a_value(render: Any) -> None:
     assert {hook["failurePolicy"] for hook in hooks} == {"Ignore"}
 
 
+@pytest.mark.rule("config-11.port")
 @pytest.mark.parametrize("mode", MODES)
 def test_the_service_leads_to_the_controllers_port(render: Any, mode: str) -> None:
     """443 to where the program listens, on the pods of this release only."""

@@ -304,7 +304,8 @@ def test_passwords_are_not_printed() -> None:
         secret("s", password="swordfish"),
     )
     both = problems_of(peer(password="swordfish", passwordSecret={"name": "s"}, routerID="x"))
-    for shown in (repr(config), str(config.peers), repr(both), str(both)):
+    resources = gather((peer(password="swordfish"), secret(password="swordfish")))
+    for shown in (repr(config), str(config.peers), repr(both), str(both), repr(resources)):
         assert "swordfish" not in shown
         assert "c3dvcmRmaXNo" not in shown
 

@@ -229,6 +229,15 @@ MISTAKES = {
             CIDR "10.0.0.0/24" (the other is in pool "a", spec.addresses[0])
         """,
     ),
+    "rule 12, once for a range of many blocks": (
+        [pool("a", "10.0.0.0/24"), pool("b", "10.0.0.1-10.0.0.9", "10.0.0.11-10.0.0.12")],
+        """
+        b: spec.addresses[0]: CIDR "10.0.0.1/32" in pool "b" overlaps with already defined
+            CIDR "10.0.0.0/24" (the other is in pool "a", spec.addresses[0])
+        b: spec.addresses[1]: CIDR "10.0.0.11/32" in pool "b" overlaps with already defined
+            CIDR "10.0.0.0/24" (the other is in pool "a", spec.addresses[0])
+        """,
+    ),
     "rule 12, in one pool": (
         [pool("a", "10.0.0.128/25", "10.0.0.0/24", "10.0.0.0/24", "10.0.1.0/24")],
         """

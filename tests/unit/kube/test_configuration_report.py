@@ -253,6 +253,24 @@ def test_reports_during_a_write_follow_it(server: Server) -> None:
     assert len(server.applied) == 2
 
 
+def test_a_late_watch_causes_no_write(server: Server) -> None:
+    """The version before our last write may be shown after its answer; that is the past."""
+    made = reporter(server)
+    made.report("")
+    versions = []
+    answer = server._apply
+
+    def apply(body: dict[str, Any]) -> None:
+        answer(body)
+        versions.append(server.typed())
+
+    server._apply = apply  # type: ignore[method-assign]
+    server.answer()
+    assert len(versions) == 2
+    made.observe(versions[0])
+    assert not server.waiting
+
+
 @pytest.mark.rule("controller-4.report-retry")
 def test_a_refused_write_is_tried_again(server: Server) -> None:
     """Whatever the server's reason was, the report is not forgotten."""
@@ -265,6 +283,19 @@ def test_a_refused_write_is_tried_again(server: Server) -> None:
     server.answer()
     assert server.state is not None
     assert server.state["status"]["result"] == "Invalid"
+
+
+def test_a_closed_reporter_writes_nothing(server: Server) -> None:
+    """Neither a timer nor an observation of a former term writes into the next one's."""
+    timers: list[Callable[[], None]] = []
+    made = reporter(server, later=lambda _delay_s, call: timers.append(call))
+    made.report("wrong")
+    server.answer(Result.REFUSED)
+    made.close()
+    timers.pop()()
+    made.observe(None)
+    made.report("")
+    assert not server.waiting
 
 
 def test_a_message_is_cut_to_what_the_schema_takes(server: Server) -> None:

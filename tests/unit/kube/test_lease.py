@@ -81,10 +81,9 @@ def test_what_is_asked_first(found: Lease | None, request_: Request) -> None:
 
 def test_a_stand_by_waits_the_whole_duration_from_its_own_announcement() -> None:
     """The record may be old already: a holder that rests must have time to answer."""
-    made = candidate(lease("b", version=7), 0.0)
-    made.on_observed(lease("b", version=7), 100.0)
+    made = candidate(lease("b", version=7, renewTime="then"), 0.0)
     assert made.next_request(100.0) == Announce()
-    made.on_answer(lease("b", version=8, stand_by="a 1", renewTime=None), 100.5)
+    made.on_answer(lease("b", version=8, stand_by="a 1", renewTime="then"), 100.5)
     assert made.next_request(106.4) is None
     assert made.next_request(106.5) == Acquire("8", 1)
 

@@ -213,7 +213,7 @@ FAILED = f"{EVENT}Warning | AllocationFailed | Failed: "
             {f"{FAILED}no IPs": "said"},
         ),
         (
-            {f"{FAILED}no IPs in pool p: it has no IPv4 addresses": "said"},
+            {f"{FAILED}no available IPs in pool p: it has no IPv4 addresses": "said"},
             {f'{FAILED}["<nil>"] is not allowed in config': "said"},
         ),
         (

@@ -64,3 +64,11 @@ def test_of_two_who_show_one_address_the_older_keeps_it() -> None:
     young = made("young", "10.0.0.1", created="2026-01-02T00:00:00Z")
     old = made("old", "10.0.0.1", created="2026-01-01T00:00:00Z")
     assert planned(young, old) == {"old": ("10.0.0.1",), "young": ("10.0.0.0",)}
+
+
+def test_what_its_holder_wants_to_leave_is_given_away_at_once() -> None:
+    """An address that is shown but not asked for any more keeps nobody waiting."""
+    wants = {"metallb.io/loadBalancerIPs": "10.0.0.2"}
+    old = made("old", "10.9.9.9", created="2026-01-01T00:00:00Z")
+    moves = made("moves", "10.0.0.0", created="2026-01-02T00:00:00Z", annotations=wants)
+    assert planned(old, moves) == {"old": ("10.0.0.0",), "moves": ("10.0.0.2",)}

@@ -184,13 +184,14 @@ def test_it_goes_with_the_type() -> None:
     raw = msgspec.to_builtins(web)
     raw["spec"]["type"] = "NodePort"
     former = msgspec.convert(raw, Service)
-    assert is_ours(former, "some-class")
     cleared = apply(former, plan_service(former, book=book).patch)
     assert (cleared.conditions, cleared.ingress) == ((), ())
     waiting = apply(service(), plan_service(service(), book=book_of()).patch)
     raw = msgspec.to_builtins(waiting)
     raw["spec"]["type"] = "ClusterIP"
-    patch = plan_service(msgspec.convert(raw, Service), book=book).patch
+    waited = msgspec.convert(raw, Service)
+    assert is_ours(waited, "some-class")
+    patch = plan_service(waited, book=book).patch
     assert patch is not None
     assert msgspec.json.decode(patch.body)["status"] == {"conditions": None}
 
@@ -253,3 +254,18 @@ def test_a_pool_change_flips_it_both_ways() -> None:
     condition = ours(web)
     assert condition is not None
     assert (web.ingress, condition.status, condition.last_transition_time) == ((), "False", LATE)
+
+
+def test_a_true_condition_is_not_written_for_its_words() -> None:
+    """Whatever sentence an earlier version left, it stays until something else is written."""
+    theirs = {**THEIRS, "type": ALLOCATED_TYPE, "message": "as it was told once"}
+    had = with_conditions(service(has="1.0.0.0", annotations={FROM: "one"}), theirs)
+    book = book_of(ONE)
+    assert plan_service(had, book=book, now=LATE).patch is None
+    book.set_pools(config_of(pool("two", "1.0.0.0/32")).pools)
+    condition = ours(apply(had, plan_service(had, book=book, now=LATE).patch))
+    assert condition is not None
+    assert (condition.message, condition.last_transition_time) == (
+        "1.0.0.0 from pool two",
+        theirs["lastTransitionTime"],
+    )

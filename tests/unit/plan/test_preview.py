@@ -134,3 +134,25 @@ def test_services_of_another_class_are_left_out() -> None:
     services = [service("web"), service("theirs", loadBalancerClass="x")]
     assert kinds(preview(services, OLD, OLD)) == {"web": ChangeKind.UNCHANGED}
     assert kinds(preview(services, OLD, OLD, lb_class="x")) == {"theirs": ChangeKind.UNCHANGED}
+
+
+def test_who_comes_early_in_the_order_is_asked_again() -> None:
+    """A service looked at before its address came free gets it all the same."""
+    require = {**DUAL, "ipFamilyPolicy": "RequireDualStack"}
+    services = [
+        service("guest", has="1.0.0.0"),
+        service("early", namespace="x", has="2.0.0.0 2::", **require),
+    ]
+    old = [pool("a", "1.0.0.0/32", "1::/128"), pool("b", "2.0.0.0/32", "2::/128")]
+    new = [pool("a", "1.0.0.0/32", "1::/128", serviceAllocation={"namespaces": ["x"]})]
+    found = preview(services, old, new)
+    assert kinds(found) == {"guest": ChangeKind.LOST, "early": ChangeKind.MOVED}
+
+
+def test_before_is_what_the_pools_of_today_give_not_what_a_stale_status_says() -> None:
+    """A status that today's pools do not allow is no claim to an address of tomorrow's."""
+    found = preview(
+        [service("web", has="7.0.0.1")], [pool("a", "1.0.0.0/32")], [pool("b", "7.0.0.0/31")]
+    )
+    (change,) = found.services
+    assert (change.addresses_before, change.addresses_after) == (("1.0.0.0",), ("7.0.0.0",))

@@ -34,6 +34,7 @@ def lines(stream: io.StringIO) -> list[dict[str, Any]]:
     return [json.loads(line) for line in stream.getvalue().splitlines()]
 
 
+@pytest.mark.rule("controller-3.logs")
 def test_a_line(stream: io.StringIO) -> None:
     """One JSON object per line, keys sorted, with time, level, caller and event."""
     log.info("alloc.assigned", msg="it has\nan address", service="a/b", ips=("1.2.3.4",))

@@ -59,6 +59,7 @@ def test_series_come_and_go() -> None:
         registry.counter("x", "again")
 
 
+@pytest.mark.rule("controller-4.runtime")
 def test_process_metrics() -> None:
     """The usual families are there and true enough."""
     registry = Registry()
