@@ -5,6 +5,7 @@
     MercuryError
       ConfigError          problems: what is wrong with which field of which object
       ParseError           text that is not an address, a range, a selector, a duration …
+        UnreadableDocument (cli.documents) a file that is not YAML or JSON, or is too large
       WireError            bytes that are not what the protocol says; the only thing decoders raise
       PeerError            the remote end broke the rules of a protocol
       LocalProtocolError   we broke the rules of a protocol

@@ -57,6 +57,9 @@ if TYPE_CHECKING:
 
 BATCH_MAX: Final = 250
 """Services decided about in one pass, some 30 ms; requests go out and answers come in between."""
+WRITES_MAX: Final = 500
+"""Writes of services under way or waiting beyond which nobody is decided about: what was decided is
+kept until it is written, and the API server has enough to do."""
 ROUNDS_MAX: Final = 8
 """How often in one pass those that wait are asked again because of one another."""
 UNREADABLE_MAX: Final = 100
@@ -125,6 +128,8 @@ class Reconciler:
         """What was planned for and decided where a write is under way."""
         self._refusals: dict[str, int] = {}
         self._handover = Handover()
+        self._write_count = 0
+        """Writes of services that have no outcome yet."""
         self._is_closed = False
 
     def step(self) -> None:
@@ -222,6 +227,8 @@ class Reconciler:
             if not self._queue:
                 retries, self._retries = self._retries, {}
                 self._enqueue({key: None for key in retries if key in self._waiting})
+            if self._write_count >= WRITES_MAX:
+                return  # The outcome of a write rings the bell.
             batch = list(islice(self._queue, BATCH_MAX))
             self._decide_batch(batch)
             if len(batch) == BATCH_MAX or not (self._queue or self._retries):
@@ -372,7 +379,12 @@ class Reconciler:
         )
         self._handover.on_write(service, addresses)
 
+        self._write_count += 1
+
         def on_outcome(outcome: WriteOutcome) -> None:
+            self._write_count -= 1
+            if self._queue and self._write_count < WRITES_MAX:
+                self._stores.services.wakeup.ring()
             if outcome.result is not Result.DONE:
                 self._handover.on_write_failed(key, version, addresses)
                 free = self._handover.on_changed(key, self._stores.services.get(key))

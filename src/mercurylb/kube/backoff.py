@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 BASE_S = 0.05
 CAP_S = 1.2
-CONTROLLER_CAP_S = 0.6
+CONTROLLER_CAP_S = 0.4
 """An API server that is back is asked within this time: a pending service waits for it."""
 DENIED_CAP_S = 5.0
 """For answers that a person or a rollout has to change (401, 403, 404): asking costs the server."""

@@ -30,8 +30,8 @@ NORMAL = "Normal"
 WARNING = "Warning"
 PENDING_MAX = 1000
 _IN_FLIGHT_MAX = 4
-_ATTEMPT_MAX = 12
-"""As client-go."""
+_ATTEMPT_MAX = 200
+"""About two minutes of an API server that is away, as long as client-go's recorder tries."""
 _MESSAGE_CHARACTERS_MAX = 1024
 _NAME_PREFIX_MAX = 230
 """Leaves room for the suffix within the 253 characters of an object's name."""

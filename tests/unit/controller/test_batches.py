@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from mercurylb.api.annotation import ALLOCATED_FROM_POOL
-from mercurylb.controller.reconciler import BATCH_MAX
+from mercurylb.controller.reconciler import BATCH_MAX, WRITES_MAX
+from mercurylb.kube.writer import Outcome, Result
 from tests.unit.controller.cluster import Cluster
 
 MANY = 2 * BATCH_MAX
@@ -20,16 +21,38 @@ def crowded(count: int = MANY, *, has_addresses: bool) -> Cluster:
     return cluster
 
 
+def written(cluster: Cluster) -> int:
+    """Count the services about which something was written."""
+    return sum(key.startswith("Service ") for key in cluster.out.operations)
+
+
 def test_everybody_has_a_turn() -> None:
-    """A pass takes a batch; the bell rings as long as somebody is left."""
+    """A pass takes a batch; when many writes have no answer yet, one of them is awaited."""
+    assert MANY == WRITES_MAX
     cluster = crowded(MANY + 1, has_addresses=False)
-    written = []
+    counts = []
     for _ in range(3):
         cluster.step()
-        written.append(sum(key.startswith("Service ") for key in cluster.out.operations))
-    assert written == [BATCH_MAX, MANY, MANY + 1]
-    given = {tuple(cluster.addresses(f"s{number:04d}") or ()) for number in range(MANY + 1)}
-    assert len(given - {()}) == MANY + 1
+        counts.append(written(cluster))
+    assert counts == [BATCH_MAX, MANY, MANY]
+    cluster.answer("s0000")
+    cluster.step()
+    given = {tuple(cluster.addresses(f"s{number:04d}") or ()) for number in range(1, MANY + 1)}
+    assert len(given - {()}) == MANY
+
+
+async def test_an_answer_rings_the_bell_for_those_who_are_left() -> None:
+    """Whatever the answer is: a conflict is as good as a success."""
+    cluster = crowded(MANY + 1, has_addresses=False)
+    for _ in range(3):
+        cluster.step()
+    await cluster.services.wakeup.wait()
+    cluster.out.callbacks["Service default/s0000"](
+        Outcome("Service default/s0000", cluster.operation("s0000"), Result.REFUSED)
+    )
+    await cluster.services.wakeup.wait()
+    cluster.step()
+    assert written(cluster) == MANY + 1
 
 
 async def test_the_bell_rings_while_somebody_is_left() -> None:
@@ -38,7 +61,7 @@ async def test_the_bell_rings_while_somebody_is_left() -> None:
     for _ in range(2):
         await cluster.services.wakeup.wait()
         cluster.step()
-    assert sum(key.startswith("Service ") for key in cluster.out.operations) == MANY
+    assert written(cluster) == MANY
 
 
 def test_an_early_batch_takes_nothing_from_a_later_one() -> None:
