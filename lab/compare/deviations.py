@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _EVENT: Final = ": event "
 _SEPARATOR: Final = " | "
 WAITED: Final = "services waited in another order"
+COMPETED: Final = "services competed for what not all of them could get"
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +127,8 @@ def judge(ours: Picture, theirs: Picture, before: Before) -> Verdict:
     unknown = {line.about for line in lines if not any(rule.knows(line) for rule in RULES)}
     if not unknown:
         return Verdict([])
-    if _have_waited(unknown, ours, theirs, before):
-        return Verdict([], stop=WAITED)
+    if stop := _order(unknown, ours, theirs, before):
+        return Verdict([], stop=stop)
     return Verdict(
         view.differences(
             {about: text for about, text in ours.items() if about in unknown},
@@ -136,22 +137,29 @@ def judge(ours: Picture, theirs: Picture, before: Before) -> Verdict:
     )
 
 
-def _have_waited(unknown: set[str], ours: Picture, theirs: Picture, before: Before) -> bool:
-    """Tell whether several services got the same addresses, but not the same one each.
+def _order(unknown: set[str], ours: Picture, theirs: Picture, before: Before) -> str:
+    """Tell whether the order explains it in which several services were looked at.
 
-    MetalLB 0.16 looks at them in the order of a hash map (row: two services that wait).
+    MetalLB 0.16 has them in the order of a hash map (row: looking at all services again). It does
+    so only where two or more differ, and all of them had waited or lost what they had.
     """
     about = f": {view.ADDRESSES}"
     known = {key for key in (*ours, *theirs) if key.startswith("Service ") and key.endswith(about)}
-    moved = {key for key in known if _has_moved(key, (ours, theirs), before)}
     differing = known & unknown
     heads = tuple(f"{key.removesuffix(about)}:" for key in differing)
-    is_of_them = all(key.startswith((*heads, "events of ")) for key in unknown)
+    if len(differing) < 2 or not all(  # noqa: PLR2004  (one has nobody to compete with)
+        _has_moved(key, (ours, theirs), before) for key in differing
+    ):
+        return ""
     given = [
         sorted(" ".join(picture.get(key, "") for key in differing).split())
         for picture in (ours, theirs)
     ]
-    return len(differing) > 1 and differing <= moved and is_of_them and given[0] == given[1]
+    is_same = given[0] == given[1]
+    others = ("events of ",) if is_same else ("events of ", "IPAddressPool ")
+    if not all(key.startswith((*heads, *others)) for key in unknown):
+        return ""
+    return WAITED if is_same else COMPETED
 
 
 def _has_moved(key: str, now: tuple[Picture, Picture], before: Before) -> bool:

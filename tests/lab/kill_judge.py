@@ -214,9 +214,9 @@ class World:
         for ip in self.addresses[key]:
             self.holders.setdefault(ip, set()).add(key)
 
-    def why_not(self, key: str, addresses: tuple[Ip, ...]) -> str:
-        """Say why a service may not have these addresses now; empty when it may."""
-        wish = self.wishes.get(key)
+    def why_not(self, key: str, addresses: tuple[Ip, ...], wish: Wish | None = None) -> str:
+        """Say why a service (with another wish) may not have these addresses; empty when it may."""
+        wish = wish or self.wishes.get(key)
         if wish is None or not wish.is_wanted:
             return "it wants none"
         return self._why_not_pool(wish, addresses) or self._why_not_alone(key, wish, addresses)
@@ -338,8 +338,13 @@ class Judge:
         return any(world.why_not(change.key, addresses) for world in self._worlds(begin))
 
     def _was_ever_allowed(self, change: Change, addresses: tuple[Ip, ...]) -> bool:
-        begin = change.at - self._lag_s
-        return any(not world.why_not(change.key, addresses) for world in self._worlds(begin))
+        """Tell whether a service as it is now could have had addresses a moment ago.
+
+        A patch names the version of the service that it is for; of pools and others a controller
+        may know less.
+        """
+        wish, begin = self.world.wishes[change.key], change.at - self._lag_s
+        return any(not w.why_not(change.key, addresses, wish) for w in self._worlds(begin))
 
     def _worlds(self, begin: float) -> Iterator[World]:
         """Give how things stood after each change since a time, up to just before this one."""

@@ -7,9 +7,11 @@ the API server wrote; `kill_judge` reads that afterwards.
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import random
+import socket
 import threading
 import time
 from contextlib import suppress
@@ -21,7 +23,6 @@ from lab.errors import ApiError
 from tests.lab.kill_judge import SHARING, WANTED, WANTED_POOL, Change, Judge, judge_end
 
 if TYPE_CHECKING:
-    import http.client
     from collections.abc import Callable, Sequence
 
     from lab.light import LightLab
@@ -230,60 +231,66 @@ class Recorder:
         self.changes: list[Change] = []
         self.error = ""
         self._lab = lab
-        self._responses: list[http.client.HTTPConnection] = []
-        self._threads = [
-            self._follow("/api/v1/services", "service"),
-            self._follow(_GROUP, "pool"),
-        ]
+        self._is_closed = False
+        self._connections: dict[str, http.client.HTTPConnection] = {}
+        for path, kind in (("/api/v1/services", "service"), (_GROUP, "pool")):
+            begun = lab.api.get(path)
+            assert kind == "service" or not begun["items"], "pools of others are in the way"
+            version = begun["metadata"]["resourceVersion"]
+            response = self._open(path, kind, version)
+            words = (path, kind, version, response)
+            threading.Thread(target=self._follow, args=words, daemon=True).start()
 
-    def _follow(self, path: str, kind: str) -> threading.Thread:
-        begun = self._lab.api.get(path)
-        assert not begun["items"] or kind == "service", "pools of others are in the way"
-        version = begun["metadata"]["resourceVersion"]
+    def _open(self, path: str, kind: str, version: str) -> http.client.HTTPResponse:
         connection = controlplane.client(self._lab.site)._connect()
         assert connection.sock is not None
         connection.sock.settimeout(None)
-        connection.request(
-            "GET", f"{path}?watch=true&resourceVersion={version}&timeoutSeconds=3600"
-        )
-        self._responses.append(connection)
-        response = connection.getresponse()
-        thread = threading.Thread(target=self._read, args=(response, kind), daemon=True)
-        thread.start()
-        return thread
+        query = f"watch=true&resourceVersion={version}&timeoutSeconds=3600"
+        connection.request("GET", f"{path}?{query}")
+        self._connections[kind] = connection
+        return connection.getresponse()
 
-    def _read(self, response: http.client.HTTPResponse, kind: str) -> None:
-        try:
-            while line := response.readline():
-                self._take(json.loads(line), kind)
-        except (OSError, ValueError, AttributeError) as error:
-            self.error = str(error)
+    def _follow(
+        self, path: str, kind: str, version: str, response: http.client.HTTPResponse
+    ) -> None:
+        """Read one watch after the other: the server ends those of whoever reads too slowly."""
+        while not self._is_closed and not self.error:
+            try:
+                while line := response.readline():
+                    version = self._take(json.loads(line), kind) or version
+                if not self._is_closed:
+                    response = self._open(path, kind, version)
+            except (OSError, ValueError, AttributeError, http.client.HTTPException) as error:
+                self.error = self.error or f"{type(error).__name__}: {error}"
 
-    def _take(self, line: Json, kind: str) -> None:
+    def _take(self, line: Json, kind: str) -> str:
+        """Write a change down; give its revision."""
         if line["type"] not in ("ADDED", "MODIFIED", "DELETED"):
             self.error = str(line)
-            return
+            return ""
         item = line["object"]
         metadata = item["metadata"]
+        revision: str = metadata["resourceVersion"]
         if kind == "service" and metadata["namespace"] not in NAMESPACES:
-            return
+            return revision
         key = metadata["name"] if kind == "pool" else f"{metadata['namespace']}/{metadata['name']}"
         metadata.pop("managedFields", None)
         gone = line["type"] == "DELETED"
-        revision = int(metadata["resourceVersion"])
         at = time.monotonic()
-        self.changes.append(Change(revision, at, kind, key, None if gone else item))
+        self.changes.append(Change(int(revision), at, kind, key, None if gone else item))
+        return revision
 
     def last(self) -> int:
         """Give how much was recorded, to see whether the cluster is at rest."""
         return len(self.changes)
 
-    def close(self) -> None:
-        """End the watches."""
-        for connection in self._responses:
-            with suppress(OSError):
-                assert connection.sock is not None
-                connection.sock.close()
+    def close(self) -> str:
+        """End the watches; give what was wrong with them."""
+        error, self._is_closed = self.error, True
+        for connection in self._connections.values():
+            with suppress(OSError, AttributeError):
+                connection.sock.shutdown(socket.SHUT_RDWR)
+        return error
 
 
 @dataclass
@@ -352,9 +359,9 @@ class Round:
         finally:
             for name in list(self._stream.pools):
                 self.lab.api.delete(f"{_GROUP}/{name}")
-            recorder.close()
-        if recorder.error and "closed" not in recorder.error:
-            self.report.findings.append(f"the record is incomplete: {recorder.error}")
+            error = recorder.close()
+        if error:
+            self.report.findings.append(f"the record is incomplete: {error}")
         judge = Judge(notes=self._notes)
         judge.take(recorder.changes)
         self.report.findings += map(str, judge.findings)

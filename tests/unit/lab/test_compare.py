@@ -10,9 +10,9 @@ import pytest
 
 from lab.compare import author, view
 from lab.compare.command import parse_seeds
-from lab.compare.deviations import RULES, WAITED, judge
+from lab.compare.deviations import COMPETED, RULES, WAITED, judge
 from lab.compare.draws import Draws
-from lab.compare.play import Before
+from lab.compare.play import Before, Verdict
 from lab.compare.script import (
     COMMUNITY,
     HOME,
@@ -262,6 +262,17 @@ def test_waiters_may_be_served_in_another_order() -> None:
     assert dual.stop == WAITED
     lost = judge({one: "1.2.3.4", other: ""}, {one: "", other: ""}, before)
     assert lost.differences != []
+
+
+def test_who_comes_too_late_may_be_another() -> None:
+    """Where there is not enough for two that lost what they had, the order decides who gets it."""
+    one, other = "Service @-red/x: addresses", "Service @-red/y: addresses"
+    counters = "IPAddressPool @-home/p: counters"
+    before = Before(None, ({one: "1 ::1", other: "2 ::2"}, {one: "1 ::1", other: "2 ::2"}))
+    ours = {one: "1 ::ff", other: "", counters: "1"}
+    theirs = {one: "2", other: "1 ::ff", counters: "2"}
+    assert judge(ours, theirs, before) == Verdict([], stop=COMPETED)
+    assert judge(ours, theirs | {"ConfigurationState: result": "Invalid"}, before).differences
 
 
 def test_a_swap_of_what_was_held_is_a_finding() -> None:

@@ -151,6 +151,14 @@ def test_an_address_that_was_allowed_a_moment_ago_is_forgiven(story: Story) -> N
     assert story.findings() == [("outside", "n/c")]
 
 
+def test_a_service_younger_than_the_edit_may_still_get_what_the_edit_took(story: Story) -> None:
+    """Its creation may be seen before the edit is."""
+    story.pool("10.0.0.0-10.0.0.3")
+    story.service("b", later_s=0.5)
+    story.service("b", "10.0.0.4", later_s=0.5)
+    assert story.findings() == []
+
+
 def test_another_order_is_found() -> None:
     """Clients see the first address."""
     story = Story()
