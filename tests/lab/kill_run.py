@@ -233,13 +233,16 @@ class Recorder:
         self._lab = lab
         self._is_closed = False
         self._connections: dict[str, http.client.HTTPConnection] = {}
+        self._threads: list[threading.Thread] = []
         for path, kind in (("/api/v1/services", "service"), (_GROUP, "pool")):
             begun = lab.api.get(path)
             assert kind == "service" or not begun["items"], "pools of others are in the way"
             version = begun["metadata"]["resourceVersion"]
             response = self._open(path, kind, version)
             words = (path, kind, version, response)
-            threading.Thread(target=self._follow, args=words, daemon=True).start()
+            thread = threading.Thread(target=self._follow, args=words, daemon=True)
+            thread.start()
+            self._threads.append(thread)
 
     def _open(self, path: str, kind: str, version: str) -> http.client.HTTPResponse:
         connection = controlplane.client(self._lab.site)._connect()
@@ -258,6 +261,7 @@ class Recorder:
             try:
                 while line := response.readline():
                     version = self._take(json.loads(line), kind) or version
+                self._connections[kind].close()
                 if not self._is_closed:
                     response = self._open(path, kind, version)
             except (OSError, ValueError, AttributeError, http.client.HTTPException) as error:
@@ -290,6 +294,10 @@ class Recorder:
         for connection in self._connections.values():
             with suppress(OSError, AttributeError):
                 connection.sock.shutdown(socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join(5.0)
+        for connection in self._connections.values():
+            connection.close()
         return error
 
 
