@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from mercurylb.api.configuration_state import CONTROLLER_NAME, POOL_CONDITION
 from mercurylb.controller.precedence import AfterWrites
-from mercurylb.controller.reconciler import Outlets, Reconciler, Stores
+from mercurylb.controller.reconciler import Reconciler
+from mercurylb.controller.surroundings import Outlets, Stores
 from mercurylb.kube.configuration_report import ConfigurationReporter
 from mercurylb.kube.events import EventRecorder
 from mercurylb.kube.kinds import (

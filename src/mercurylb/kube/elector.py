@@ -23,22 +23,17 @@ from typing import TYPE_CHECKING, Protocol
 from mercurylb.errors import Conflict, Denied, Fenced, KubeError, NotFound, Unreachable, WireError
 from mercurylb.kube.lease import (
     LEASES,
-    RELEASED_DURATION_S,
-    STAND_BY_ANNOTATION,
-    Acquire,
     Announce,
-    Create,
     Demoted,
     Effect,
     Election,
     ElectionConfig,
     Lease,
     Promoted,
-    Read,
     Request,
     Role,
 )
-from mercurylb.kube.operation import Operation, Verb, encode
+from mercurylb.kube.lease_client import LeaseClient
 from mercurylb.kube.report import SILENCE, Log
 from mercurylb.kube.store import Store, Wakeup
 from mercurylb.kube.watch import Selection
@@ -49,6 +44,7 @@ if TYPE_CHECKING:
     from random import Random
 
     from mercurylb.kube.client import KubeClient
+    from mercurylb.kube.operation import Operation
 
 REQUEST_TIMEOUT_S = 2.0
 """Less than the renew deadline: a request that hangs must leave time for another."""
@@ -89,8 +85,10 @@ class Elector:
         self._config = config
         self._namespace = namespace
         self._name = name
+        self._lease = LeaseClient(
+            client, config, namespace=namespace, name=name, wall_clock=wall_clock
+        )
         self._bell = bell
-        self._wall_clock = wall_clock
         self._election = Election(config, random=random, now=time.monotonic())
         self._term_count = 0
         self._store: Store[Lease] = Store()
@@ -156,29 +154,10 @@ class Elector:
         with contextlib.suppress(KubeError, WireError, TimeoutError):
             async with asyncio.timeout(RELEASE_TIMEOUT_S):
                 if was_leader:
-                    await self._give_back(version)
+                    if await self._lease.give_back(version):
+                        self.log.info("kube.lease_released", lease=self._name)
                 elif has_announced:
-                    # Nobody waits any more, so the holder may rest.
-                    annotations = {STAND_BY_ANNOTATION: None}
-                    metadata = {"resourceVersion": version, "annotations": annotations}
-                    await self._patch({"metadata": metadata})
-
-    async def _give_back(self, version: str) -> None:
-        spec = {
-            "holderIdentity": "",
-            "leaseDurationSeconds": RELEASED_DURATION_S,
-            "renewTime": self._now_text(),
-        }
-        try:
-            await self._patch({"metadata": {"resourceVersion": version}, "spec": spec})
-        except Conflict:
-            # Somebody made himself known; if the lease is still ours, it is given back as well.
-            lease = await self._client.get(LEASES, self._name, namespace=self._namespace)
-            if lease.holder != self._config.identity:
-                return
-            version = lease.metadata.resource_version
-            await self._patch({"metadata": {"resourceVersion": version}, "spec": spec})
-        self.log.info("kube.lease_released", lease=self._name)
+                    await self._lease.withdraw(version)
 
     # --- the fence -----------------------------------------------------------------------------
 
@@ -240,7 +219,7 @@ class Elector:
         election = self._election
         try:
             async with asyncio.timeout(REQUEST_TIMEOUT_S):
-                lease = await self._send(request)
+                lease = await self._lease.send(request)
         except NotFound:
             self._take(election.on_missing(time.monotonic()))
         except Conflict:
@@ -290,47 +269,6 @@ class Elector:
                 self.log.warning("kube.lease_lost", lease=self._name, reason=effect.reason)
                 self._end_term()
 
-    async def _send(self, request: Request) -> Lease:
-        if isinstance(request, Read):
-            return await self._client.get(LEASES, self._name, namespace=self._namespace)
-        if isinstance(request, Announce):
-            text = f"{self._config.identity} {self._now_text()}"
-            return await self._patch({"metadata": {"annotations": {STAND_BY_ANNOTATION: text}}})
-        if isinstance(request, Create):
-            body = {
-                "apiVersion": LEASES.api_version,
-                "kind": LEASES.kind,
-                "metadata": {"name": self._name, "namespace": self._namespace},
-                "spec": self._acquisition(0),
-            }
-            return await self._client.create(LEASES, body, namespace=self._namespace)
-        metadata: dict[str, object] = {"resourceVersion": request.resource_version}
-        if isinstance(request, Acquire):
-            # Who waits makes himself known again to the new holder.
-            metadata["annotations"] = {STAND_BY_ANNOTATION: None}
-            spec = self._acquisition(request.transitions)
-        else:
-            spec = {"renewTime": self._now_text()}
-        return await self._patch({"metadata": metadata, "spec": spec})
-
-    def _acquisition(self, transitions: int) -> dict[str, object]:
-        now = self._now_text()
-        return {
-            "holderIdentity": self._config.identity,
-            "leaseDurationSeconds": int(self._config.duration_s),
-            "acquireTime": now,
-            "renewTime": now,
-            "leaseTransitions": transitions,
-        }
-
-    async def _patch(self, body: dict[str, object]) -> Lease:
-        operation = Operation(Verb.MERGE, LEASES, self._name, self._namespace, encode(body))
-        answer = await self._client.perform(operation, patience_s=0.0)
-        return _decoded(answer)
-
-    def _now_text(self) -> str:
-        return self._wall_clock().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
 
 class SoleActor:
     """Leads for ever, without asking anybody: `--leader-elect=false`."""
@@ -343,10 +281,3 @@ class SoleActor:
     async def perform(self, operation: Operation, *, patience_s: float | None = None) -> bytes:
         """Carry out an operation."""
         return await self._client.perform(operation, patience_s=patience_s)
-
-
-def _decoded(answer: bytes) -> Lease:
-    try:
-        return LEASES.decoder.decode(answer)
-    except (ValueError, RecursionError) as error:
-        raise WireError(LEASES.kind, str(error)) from error

@@ -110,8 +110,11 @@ def still_waits(service: Service, decision: ServiceDecision) -> bool:
 
     That is who has no address, and who would like one of the other family too.
     """
-    if not decision.converged:
-        return True
+    return not decision.converged or lacks_family(service, decision)
+
+
+def lacks_family(service: Service, decision: ServiceDecision) -> bool:
+    """Tell whether a service got an address and would like one of the other family too."""
     return len(decision.addresses) == 1 and (
         read_stacking(service.wish) is Stacking.PREFER_DUAL and len(cluster_ips(service.wish)) > 1
     )

@@ -12,7 +12,8 @@ from mercurylb.api.ip_address_pool import IPAddressPool
 from mercurylb.api.namespace import Namespace
 from mercurylb.api.service import Service
 from mercurylb.controller.metrics import ControllerMetrics
-from mercurylb.controller.reconciler import Outlets, Reconciler, Stores
+from mercurylb.controller.reconciler import Reconciler
+from mercurylb.controller.surroundings import Outlets, Stores
 from mercurylb.kube.reflector import Applied, Deleted
 from mercurylb.kube.store import Store, Wakeup
 from mercurylb.kube.writer import Outcome, Result

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from mercurylb.api.annotation import ALLOCATED_FROM_POOL
-from mercurylb.controller.reconciler import BATCH_MAX, WRITES_MAX
+from mercurylb.controller.publication import WRITES_MAX
+from mercurylb.controller.reconciler import BATCH_MAX
 from mercurylb.kube.writer import Outcome, Result
 from tests.unit.controller.cluster import Cluster
 

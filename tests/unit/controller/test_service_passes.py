@@ -1,13 +1,10 @@
-"""Services in the controller's passes: outcomes, classes, events and writes, rule by rule."""
+"""Services in the controller's passes: outcomes, classes and terms, rule by rule."""
 
 from __future__ import annotations
 
-import msgspec
 import pytest
 
 from mercurylb.errors import ApiError
-from mercurylb.kube.operation import Verb
-from mercurylb.kube.reflector import Restarted
 from mercurylb.kube.writer import Outcome, Result
 from tests.unit.controller.cluster import Cluster
 
@@ -79,49 +76,6 @@ def test_a_service_that_loses_its_class_is_cleaned_up() -> None:
 
 
 # --- outcomes --------------------------------------------------------------------------------
-
-
-@pytest.mark.rule("controller-6.1.success", "controller-6.3.unchanged", "controller-6.3.one-write")
-def test_a_handled_service_is_written_once_and_left_alone(cluster: Cluster) -> None:
-    """Addresses and annotation travel in one merge patch of the status; its echo writes nothing."""
-    cluster.service("web")
-    cluster.step()
-    operation = cluster.operation("web")
-    assert operation is not None
-    assert (operation.verb, operation.subresource) == (Verb.MERGE, "status")
-    patch = cluster.patch("web")
-    assert patch["metadata"]["annotations"] == {POOL: "main"}
-    assert patch["status"]["loadBalancer"]["ingress"] == [{"ip": "192.0.2.0"}]
-    cluster.answer("web")
-    handled = cluster.metric("metallb_k8s_client_updates_total")
-    cluster.step()
-    assert cluster.operation("web") is None
-    assert cluster.metric("metallb_k8s_client_updates_total") == handled
-    cluster.service("web", holds=("192.0.2.0",), annotations={POOL: "main", "x": "y"})
-    cluster.step()
-    assert cluster.metric("metallb_k8s_client_updates_total") == handled + 1
-
-
-@pytest.mark.rule("controller-6.1.error")
-def test_a_refused_write_is_planned_again_ever_later(cluster: Cluster) -> None:
-    """It counts as an error; the address stays reserved, and a success ends the series."""
-    cluster.service("web")
-    cluster.step()
-    delays = []
-    for _ in range(3):
-        key = "Service default/web"
-        error = ApiError(422, "Invalid", "no")
-        operation = cluster.out.operations.pop(key)
-        cluster.out.callbacks.pop(key)(Outcome(key, operation, Result.REFUSED, error=error))
-        delay_s, call = cluster.out.timers.pop()
-        delays.append(delay_s)
-        call()
-        cluster.step()
-        assert cluster.addresses("web") == ["192.0.2.0"]
-    assert delays == [1.0, 2.0, 4.0]
-    assert cluster.metric("metallb_k8s_client_update_errors_total") == 3
-    cluster.answer("web")
-    assert not cluster.out.timers
 
 
 @pytest.mark.rule("controller-6.1.not-converged")
@@ -258,94 +212,6 @@ def test_a_changed_sharing_key_lets_others_in() -> None:
     assert cluster.addresses("b") == ["192.0.2.1"]
 
 
-@pytest.mark.rule("controller-6.3.deprecated")
-def test_a_deprecated_annotation_is_told_with_the_write(cluster: Cluster) -> None:
-    """One Warning per annotation of the old prefix, and none when nothing is written."""
-    old = {"metallb.universe.tf/address-pool": "main"}
-    cluster.service("web", annotations=old)
-    cluster.step()
-    assert cluster.events("web").count("deprecatedAnnotation") == 1
-    cluster.answer("web")
-    cluster.step()
-    assert cluster.events("web").count("deprecatedAnnotation") == 1
-
-
-@pytest.mark.rule("controller-6.3.conflict")
-def test_a_conflict_waits_for_the_newer_version(cluster: Cluster) -> None:
-    """With the newer version here it is decided at once, else when that arrives."""
-    cluster.service("web")
-    cluster.step()
-    cluster.answer("web", Result.CONFLICT)
-    cluster.step()
-    assert cluster.operation("web") is None
-    cluster.service("web", labels={"newer": "yes"})
-    cluster.step()
-    assert cluster.addresses("web") == ["192.0.2.0"]
-
-
-@pytest.mark.rule("controller-6.3.ipmode")
-def test_an_entry_with_the_default_mode_is_what_we_wrote(cluster: Cluster) -> None:
-    """The API server's ipMode VIP is no difference."""
-    cluster.service("web", annotations={POOL: "main"})
-    document = msgspec.to_builtins(cluster.services.get("default/web"))
-    cluster.step()
-    cluster.answer("web")
-    shown = cluster.services.get("default/web")
-    assert shown is not None
-    document = msgspec.to_builtins(shown)
-    document["metadata"]["resourceVersion"] = "999"
-    document["status"]["loadBalancer"]["ingress"] = [{"ip": "192.0.2.0", "ipMode": "VIP"}]
-    echo = msgspec.convert(document, type(shown))
-    cluster.services.apply(Restarted({"default/web": echo}))
-    cluster.step()
-    assert cluster.operation("web") is None
-
-
-@pytest.mark.rule("controller-6.5.once", "controller-6.5.source")
-def test_an_event_is_told_again_when_service_or_reason_changed(cluster: Cluster) -> None:
-    """Neither the own echo nor a status edit nor a waking up repeats it; a new wish does."""
-    asks = {"metallb.io/address-pool": "none"}
-    cluster.service("web", annotations=asks)
-    cluster.step()
-    cluster.answer("web")
-    cluster.step()
-    cluster.service("web", annotations=asks)
-    cluster.service("other")
-    cluster.step()
-    cluster.delete_service("other")
-    cluster.step()
-    assert cluster.events("web") == ["AllocationFailed"]
-    cluster.service("web", annotations=asks, ports=[{"port": 81}])
-    cluster.step()
-    assert cluster.events("web") == ["AllocationFailed"] * 2
-    cluster.service("web", annotations={"metallb.io/address-pool": "nil"}, ports=[{"port": 81}])
-    cluster.step()
-    assert cluster.events("web") == ["AllocationFailed"] * 3
-
-
-def test_a_missing_second_family_is_told_after_the_first_came() -> None:
-    """A service that prefers two families gets one, and then hears why the other is missing."""
-    cluster = Cluster()
-    cluster.pool("main", "192.0.2.0/31")
-    cluster.service("web", clusterIPs=["10.96.0.1", "fd00::1"], ipFamilyPolicy="PreferDualStack")
-    cluster.step()
-    cluster.answer("web")
-    cluster.step()
-    cluster.step()
-    assert cluster.events("web") == ["IPAllocated", "AdditionalAssignFailed"]
-
-
-@pytest.mark.rule("controller-6.4.untouched")
-def test_nothing_but_status_and_one_annotation_is_written(cluster: Cluster) -> None:
-    """Neither spec nor labels nor finalizers are in the patch."""
-    cluster.service("web", labels={"a": "b"})
-    cluster.step()
-    patch = cluster.patch("web")
-    assert set(patch) == {"metadata", "status"}
-    assert set(patch["metadata"]) == {"resourceVersion", "annotations"}
-    assert set(patch["status"]) <= {"loadBalancer", "conditions"}
-
-
 # --- terms of leadership -----------------------------------------------------------------------
 
 
@@ -374,6 +240,7 @@ def test_a_closed_term_wants_nothing_any_more(cluster: Cluster) -> None:
     operation = cluster.out.operations["Service default/web"]
     cluster.reconciler.close()
     assert cluster.out.operations == {}
+    assert cluster.out.events == []
     cluster.services.take_dirty()
     callback(Outcome("", operation, Result.REFUSED, error=ApiError(500, "x", "y")))
     assert not cluster.out.timers

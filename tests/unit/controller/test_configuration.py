@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from mercurylb.controller.configuration import UNREADABLE_MAX
+from mercurylb.kube.reflector import Unreadable
 from tests.unit.controller.cluster import Cluster
 
 UPDATES = "metallb_k8s_client_updates_total"
@@ -43,6 +45,32 @@ def test_a_rejected_configuration_is_stale(cluster: Cluster) -> None:
     cluster.step()
     assert (cluster.metric(LOADED), cluster.metric(STALE)) == (1, 0)
     assert cluster.out.reports[-1] == ""
+
+
+def test_a_bad_pool_leaves_the_last_good_configuration(cluster: Cluster) -> None:
+    """Problems are reported with object and field; addresses stay, new services are served."""
+    cluster.service("web")
+    cluster.step()
+    cluster.pool("main", "192.0.2.0/33")
+    cluster.step()
+    assert "IPAddressPool metallb/main: spec.addresses[0]" in cluster.out.reports[-1]
+    assert cluster.addresses("web") == ["192.0.2.0"]
+    cluster.delete_service("web")
+    cluster.service("next")
+    cluster.step()
+    assert cluster.addresses("next") == ["192.0.2.0"]
+
+
+def test_an_unreadable_pool_leaves_the_last_good_configuration(cluster: Cluster) -> None:
+    """A pool that does not even decode is a problem like any other."""
+    cluster.service("web")
+    cluster.step()
+    cluster.pools.apply(Unreadable("metallb/main", "spec.addresses: not a list"))
+    cluster.pool("next", "198.51.100.0/31")
+    cluster.step()
+    assert "metallb/main" in cluster.out.reports[-1]
+    assert cluster.reconciler.book.holding("default/web") is not None
+    assert list(cluster.reconciler.book.usages) == ["main"]
 
 
 @pytest.mark.rule("controller-2.invalid-first")
@@ -138,28 +166,6 @@ def test_a_relabelled_namespace_moves_its_services() -> None:
     assert cluster.addresses("web") == []
 
 
-@pytest.mark.rule("controller-4.status-created", "controller-4.status-counters")
-def test_a_new_pool_gets_its_counters(cluster: Cluster) -> None:
-    """All four, before anybody has an address of it."""
-    cluster.pool("next", "198.51.100.0/31", "2001:db8::/127")
-    cluster.step()
-    operation = cluster.out.operations["IPAddressPool metallb/next"]
-    assert (operation.subresource, b'"availableIPv6":2' in operation.body) == ("status", True)
-
-
-@pytest.mark.rule("controller-4.status-edited")
-def test_a_pool_status_edited_by_hand_is_put_right(cluster: Cluster) -> None:
-    """The generation is the same, and the counters are compared all the same."""
-    cluster.out.operations.clear()
-    right = {"assignedIPv4": 0, "assignedIPv6": 0, "availableIPv4": 4, "availableIPv6": 0}
-    cluster.pool("main", "192.0.2.0/30", status=right)
-    cluster.step()
-    assert cluster.out.operations == {}
-    cluster.pool("main", "192.0.2.0/30", status={**right, "assignedIPv4": 3})
-    cluster.step()
-    assert "IPAddressPool metallb/main" in cluster.out.operations
-
-
 @pytest.mark.parametrize(
     ("backend", "is_valid"),
     [
@@ -185,3 +191,12 @@ def test_a_thousand_problems_make_a_bounded_report() -> None:
     report = cluster.out.reports[-1]
     assert len(report) < 32_768
     assert "more problems" in report
+
+
+def test_a_thousand_unreadable_objects_make_a_bounded_report() -> None:
+    """As many are named as a report has room for."""
+    cluster = Cluster()
+    for number in range(1000):
+        cluster.pools.apply(Unreadable(f"metallb/p{number}", "spec.addresses: not a list"))
+    cluster.step()
+    assert len(cluster.out.reports[-1].splitlines()) == UNREADABLE_MAX

@@ -9,10 +9,10 @@ import msgspec
 import pytest
 
 from mercurylb.api.ip_address_pool import IPAddressPool
-from mercurylb.controller.reconciler import Stores
+from mercurylb.controller.surroundings import Stores
 from mercurylb.kube.reflector import Applied, Deleted
 from mercurylb.kube.writer import Outcome, Result
-from tests.unit.controller.test_reconciler import Cluster
+from tests.unit.controller.cluster import Cluster
 
 POOL = "IPAddressPool metallb/main"
 FREE = {"assignedIPv4": 0, "assignedIPv6": 0, "availableIPv4": 2, "availableIPv6": 0}
@@ -137,3 +137,30 @@ def test_an_odd_status_is_no_obstacle(scene: Scene) -> None:
     }
     scene.pools.apply(Applied("metallb/main", msgspec.convert(raw, IPAddressPool)))
     assert scene.step() == FREE
+
+
+@pytest.mark.rule("api-8.1.writer", "allocator-10.status")
+def test_pool_counters_reach_status_and_metrics(scene: Scene) -> None:
+    """The pool's status and the gauges show what is in use."""
+    scene.service("web")
+    assert scene.step() == ONE_USED
+    text = scene.registry.render().decode()
+    assert 'metallb_allocator_addresses_in_use_total{pool="main"} 1' in text
+
+
+@pytest.mark.rule("controller-4.status-created", "controller-4.status-counters")
+def test_a_new_pool_gets_its_counters(scene: Scene) -> None:
+    """All four, before anybody has an address of it."""
+    scene.pool("next", "198.51.100.0/31", "2001:db8::/127")
+    scene.step()
+    operation = scene.out.operations["IPAddressPool metallb/next"]
+    assert (operation.subresource, b'"availableIPv6":2' in operation.body) == ("status", True)
+
+
+def test_a_closed_term_repeats_nothing(scene: Scene) -> None:
+    """An answer that comes late is the next term's business."""
+    scene.step()
+    operation = scene.out.operations[POOL]
+    scene.reconciler.close()
+    scene.out.callbacks[POOL](Outcome(POOL, operation, Result.REFUSED))
+    assert scene.out.timers == []
