@@ -33,6 +33,8 @@ LANES: list[list[tuple[str, list[str]]]] = [
                 "--no-header",
                 "-p",
                 "no:cacheprovider",
+                "-n2",
+                "--dist=worksteal",
                 "tests/tidy",
                 "tests/unit",
                 "tests/property",
@@ -41,7 +43,7 @@ LANES: list[list[tuple[str, list[str]]]] = [
         ),
     ],
 ]
-"""Two lanes for two cores; within a lane one step after the other."""
+"""Two lanes, within a lane one step after the other; the tests share the cores with the first."""
 
 
 def run(name: str, argv: list[str]) -> tuple[str, float, int, str]:
