@@ -32,7 +32,7 @@ from mercurylb.telemetry import logs as log
 from mercurylb.telemetry.daemon import Stopped, run_until_stopped, start_servers, wait_for_signal
 from mercurylb.telemetry.flags import FlagError
 from mercurylb.telemetry.metrics import Registry, add_process_metrics
-from mercurylb.telemetry.tls import parse_tls_options
+from mercurylb.telemetry.tls import tls_options_of
 from mercurylb.webhook.service import WebhookService
 
 if TYPE_CHECKING:
@@ -54,11 +54,7 @@ def run(settings: ControllerSettings) -> int:
 
 
 async def _run(settings: ControllerSettings) -> None:
-    parse_tls_options(
-        min_version=settings.tls_min_version,
-        cipher_suites=settings.tls_cipher_suites,
-        curve_preferences=settings.tls_curve_preferences,
-    )
+    tls_options_of(settings)  # A bad flag ends the program before anything is asked of anybody.
     credentials = await load_credentials(os.environ)
     namespace = settings.namespace or credentials.namespace()
     if not namespace:

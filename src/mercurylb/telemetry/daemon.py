@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from mercurylb.errors import MercuryError
 from mercurylb.telemetry import logs as log
 from mercurylb.telemetry.server import Authorize, Check, HealthServer, MetricsServer
-from mercurylb.telemetry.tls import parse_tls_options
+from mercurylb.telemetry.tls import TlsSettings, tls_options_of
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 EVERYWHERE = "0.0.0.0"  # noqa: S104 (the original's ports are reachable from outside the pod)
 
 
-class ServerSettings(Protocol):
+class ServerSettings(TlsSettings, Protocol):
     """The part of a program's settings that is about its servers."""
 
     @property
@@ -33,18 +33,6 @@ class ServerSettings(Protocol):
     @property
     def health_probe_port(self) -> int:
         """Port of the probes."""
-
-    @property
-    def tls_min_version(self) -> str:
-        """Value of its flag."""
-
-    @property
-    def tls_cipher_suites(self) -> str:
-        """Value of its flag."""
-
-    @property
-    def tls_curve_preferences(self) -> str:
-        """Value of its flag."""
 
     @property
     def metrics_cert_dir(self) -> str:
@@ -127,11 +115,7 @@ def start_servers(  # noqa: PLR0913 (two servers, and whom they answer)
         settings.port,
         registry,
         authorize=authorize,
-        options=parse_tls_options(
-            min_version=settings.tls_min_version,
-            cipher_suites=settings.tls_cipher_suites,
-            curve_preferences=settings.tls_curve_preferences,
-        ),
+        options=tls_options_of(settings),
         certificate_dir=settings.metrics_cert_dir,
     )
     group.create_task(metrics.run())

@@ -11,6 +11,7 @@ curves.
 from __future__ import annotations
 
 import ssl
+from typing import Protocol
 
 import msgspec
 
@@ -59,6 +60,31 @@ class TlsOptions(msgspec.Struct, frozen=True):
     ciphers: str = ""
     """OpenSSL's names, joined; empty for OpenSSL's default."""
     curves: tuple[int, ...] = ()
+
+
+class TlsSettings(Protocol):
+    """The part of a program's settings that is about TLS."""
+
+    @property
+    def tls_min_version(self) -> str:
+        """Value of its flag."""
+
+    @property
+    def tls_cipher_suites(self) -> str:
+        """Value of its flag."""
+
+    @property
+    def tls_curve_preferences(self) -> str:
+        """Value of its flag."""
+
+
+def tls_options_of(settings: TlsSettings) -> TlsOptions:
+    """Parse a program's TLS flags; raise FlagError for the first that cannot be used."""
+    return parse_tls_options(
+        min_version=settings.tls_min_version,
+        cipher_suites=settings.tls_cipher_suites,
+        curve_preferences=settings.tls_curve_preferences,
+    )
 
 
 def parse_tls_options(

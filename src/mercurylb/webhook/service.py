@@ -6,7 +6,7 @@ import asyncio
 import functools
 from typing import TYPE_CHECKING, Protocol
 
-from mercurylb.telemetry.tls import parse_tls_options
+from mercurylb.telemetry.tls import TlsSettings, tls_options_of
 from mercurylb.webhook import conversion
 from mercurylb.webhook.admission import KINDS, AdmissionDesk
 from mercurylb.webhook.files import DEFAULT_DIR, CertificateFiles
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mercurylb.webhook.rotation import Material
 
 
-class WebhookSettings(Protocol):
+class WebhookSettings(TlsSettings, Protocol):
     """The part of a program's settings that is about webhooks."""
 
     @property
@@ -39,18 +39,6 @@ class WebhookSettings(Protocol):
     @property
     def cert_service_name(self) -> str:
         """Service by which the API server finds us."""
-
-    @property
-    def tls_min_version(self) -> str:
-        """Value of its flag."""
-
-    @property
-    def tls_cipher_suites(self) -> str:
-        """Value of its flag."""
-
-    @property
-    def tls_curve_preferences(self) -> str:
-        """Value of its flag."""
 
 
 class WebhookService:
@@ -74,13 +62,8 @@ class WebhookService:
             for path, resource in KINDS.items()
         }
         routes[conversion.PATH] = Route(conversion.convert, body_bytes_max=CONVERSION_BYTES_MAX)
-        options = parse_tls_options(
-            min_version=settings.tls_min_version,
-            cipher_suites=settings.tls_cipher_suites,
-            curve_preferences=settings.tls_curve_preferences,
-        )
         self.server = WebhookServer(
-            routes, options=options, registry=registry, host=host, port=port
+            routes, options=tls_options_of(settings), registry=registry, host=host, port=port
         )
         self.certificate: CertificateFiles | CertificateKeeper
         if settings.disable_cert_rotation:
