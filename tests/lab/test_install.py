@@ -147,6 +147,8 @@ def test_a_cut_off_node_is_replaced_within_two_seconds(lab: FullLab, console: Co
 
 def test_an_upgrade_leaves_the_webhooks_trusted(lab: FullLab, console: Console) -> None:
     """What the controller injected stays, and a wrong pool is refused right after it."""
+    # The test before drained a node; the controller may still be on its way to another one.
+    console.run("kubectl -n metallb rollout status deployment/metallb-controller --timeout 60s")
     before = _bundles(lab)
     assert all(before)
     console.run(
