@@ -72,6 +72,8 @@ class Live:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._session.close()
+        # Aborted transports close their sockets in the loop's next round.
+        await asyncio.sleep(0)
 
     async def request(self, method: str, path: str, body: Json | None = None) -> tuple[int, Json]:
         """Send a request; return status and answer, whatever they are."""
@@ -117,15 +119,25 @@ class Live:
         while True:
             url = f"{path}?watch=1&allowWatchBookmarks=true&resourceVersion={version}"
             async with self._session.get(url, read_bufsize=_LINE_MAX) as answer:
-                async for line in answer.content:
-                    told: Any = msgspec.json.decode(line)
-                    item = told["object"]
-                    if told["type"] == "ERROR":
-                        raise LabError(f"the watch of {path} ended: {item.get('message')}")
-                    version = item["metadata"]["resourceVersion"]
-                    if told["type"] != "BOOKMARK":
-                        take(told["type"], item)
-                        self._ring()
+                try:
+                    async for line in answer.content:
+                        version = self._take_line(line, path, take)
+                finally:
+                    # A TLS goodbye would wait for an answer, longer than the loop may live.
+                    if answer.connection is not None and answer.connection.transport is not None:
+                        answer.connection.transport.abort()
+
+    def _take_line(self, line: bytes, path: str, take: Callable[[str, Json], None]) -> str:
+        """Take one line of a watch; give its version."""
+        told: Any = msgspec.json.decode(line)
+        item = told["object"]
+        if told["type"] == "ERROR":
+            raise LabError(f"the watch of {path} ended: {item.get('message')}")
+        if told["type"] != "BOOKMARK":
+            take(told["type"], item)
+            self._ring()
+        version: str = item["metadata"]["resourceVersion"]
+        return version
 
     def _taker(self, copy: dict[str, Json]) -> Callable[[str, Json], None]:
         def take(kind: str, item: Json) -> None:
