@@ -201,7 +201,7 @@ class Cluster:
             self.at(receiver.stalled_until, lambda: self._deliver(sender, receiver, datagram))
             return
         if receiver.core is not None:
-            effects = receiver.core.on_datagram(sender.address, datagram.payload, self.now)
+            effects = receiver.core.on_datagram(sender.address, 7946, datagram.payload, self.now)
             self.perform(receiver, effects)
 
     def renew(self) -> None:

@@ -118,10 +118,10 @@ class AnnouncerCore:
         self._has_transport = True
         return self._finish(self._consider_ready(now), now)
 
-    def on_datagram(self, source: str, payload: bytes, now: float) -> list[CoreEffect]:
+    def on_datagram(self, source: str, port: int, payload: bytes, now: float) -> list[CoreEffect]:
         """Take in a datagram of the membership."""
         return self._finish(
-            self._apply(self.membership.on_datagram(source, payload, now), now), now
+            self._apply(self.membership.on_datagram(source, port, payload, now), now), now
         )
 
     def on_frame(self, interface: int, frame: bytes, now: float) -> list[CoreEffect]:

@@ -108,8 +108,8 @@ class Wire:
         if isinstance(message, DesiredState):
             self._on_desired()
 
-    def _on_datagram(self, source: str, payload: bytes) -> None:
-        self._driver.take(self.core.on_datagram(source, payload, time.monotonic()))
+    def _on_datagram(self, source: str, port: int, payload: bytes) -> None:
+        self._driver.take(self.core.on_datagram(source, port, payload, time.monotonic()))
 
     def _links_changed(self, links: list[Link]) -> None:
         self._found = select_interfaces(links, self._settings.excluded_interfaces)
@@ -138,7 +138,7 @@ class Wire:
                     port.send(effect.frame)
             case SendDatagram():
                 if self._datagrams is not None:
-                    self._datagrams.send(effect.address, effect.payload)
+                    self._datagrams.send(effect.address, effect.payload, effect.port)
             case Observe():
                 self._schedule_observation()
             case Tell():

@@ -4,17 +4,28 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mercurylb.errors import WireError
 from mercurylb.membership.member import (
     DownReason,
     Left,
     MemberDown,
     MembershipEffect,
     MemberUp,
+    MemberView,
     Peer,
+    StreamDecoder,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+
+
+class DeafDecoder:
+    """Refuses whatever a connection brings."""
+
+    def feed(self, data: bytes) -> object | None:
+        """Raise WireError."""
+        raise WireError("stream", f"{len(data)} bytes, but connections are not in use")
 
 
 class DisabledMembership:
@@ -39,10 +50,57 @@ class DisabledMembership:
             return [MemberUp(self._node)]
         return [MemberDown(self._node, DownReason.NOT_READY)]
 
-    def on_datagram(self, source: str, payload: bytes, now: float) -> list[MembershipEffect]:
+    def on_datagram(
+        self, source: str, port: int, payload: bytes, now: float
+    ) -> list[MembershipEffect]:
         """Expect no datagrams."""
-        del source, payload, now
+        del source, port, payload, now
         return []
+
+    def on_note(self, note: bytes, now: float) -> list[MembershipEffect]:
+        """Have nobody to tell it."""
+        del note, now
+        return []
+
+    def on_carrier(self, has_carrier: bool, now: float) -> list[MembershipEffect]:  # noqa: FBT001 (Membership)
+        """Draw no conclusion."""
+        del has_carrier, now
+        return []
+
+    def on_refused(self, address: str, now: float) -> list[MembershipEffect]:
+        """Draw no conclusion."""
+        del address, now
+        return []
+
+    def on_kernel_answer(self, address: str, now: float) -> list[MembershipEffect]:
+        """Draw no conclusion."""
+        del address, now
+        return []
+
+    def stream_decoder(self) -> StreamDecoder:
+        """Read nothing from connections."""
+        return DeafDecoder()
+
+    def on_request(
+        self, source: str, message: object, now: float
+    ) -> tuple[list[MembershipEffect], bytes | None]:
+        """Answer no request."""
+        del source, message, now
+        return [], None
+
+    def on_reply(self, exchange: int, message: object | None, now: float) -> list[MembershipEffect]:
+        """Expect no replies."""
+        del exchange, message, now
+        return []
+
+    def views(self, now: float) -> tuple[MemberView, ...]:
+        """Return nobody."""
+        del now
+        return ()
+
+    def counts(self) -> Mapping[str, int]:
+        """Return nothing."""
+        return {}
 
     def on_leave(self, now: float) -> list[MembershipEffect]:
         """Leave at once: there is nobody to tell."""

@@ -36,6 +36,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mercurylb.errors import WireError
+from mercurylb.membership.disabled import DeafDecoder
 from mercurylb.membership.heartbeat_codec import Heartbeat, decode, derive_key, encode
 from mercurylb.membership.member import (
     DownReason,
@@ -44,12 +45,14 @@ from mercurylb.membership.member import (
     MemberHearsUs,
     MembershipEffect,
     MemberUp,
+    MemberView,
     Peer,
     SendDatagram,
+    StreamDecoder,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 MEMBERS_MAX = 1024
 INCARNATION_MAX = 2**63
@@ -189,8 +192,11 @@ class HeartbeatMembership:
         self._note(now, "leaving")
         return self._beat_all() + self._consider_left(now)
 
-    def on_datagram(self, source: str, payload: bytes, now: float) -> list[MembershipEffect]:
+    def on_datagram(
+        self, source: str, port: int, payload: bytes, now: float
+    ) -> list[MembershipEffect]:
         """Take in a datagram; one that is not believed changes nothing."""
+        del port
         try:
             heartbeat = decode(payload, self._key)
         except WireError:
@@ -228,6 +234,51 @@ class HeartbeatMembership:
             effects += self._expire(now)
             effects += self._beat_all()
         return self._consider_up(now) + effects + self._consider_left(now)
+
+    def on_note(self, note: bytes, now: float) -> list[MembershipEffect]:
+        """Have nobody to tell it."""
+        del note, now
+        return []
+
+    def on_carrier(self, has_carrier: bool, now: float) -> list[MembershipEffect]:  # noqa: FBT001 (Membership)
+        """Draw no conclusion."""
+        del has_carrier, now
+        return []
+
+    def on_refused(self, address: str, now: float) -> list[MembershipEffect]:
+        """Draw no conclusion."""
+        del address, now
+        return []
+
+    def on_kernel_answer(self, address: str, now: float) -> list[MembershipEffect]:
+        """Draw no conclusion."""
+        del address, now
+        return []
+
+    def stream_decoder(self) -> StreamDecoder:
+        """Read nothing from connections."""
+        return DeafDecoder()
+
+    def on_request(
+        self, source: str, message: object, now: float
+    ) -> tuple[list[MembershipEffect], bytes | None]:
+        """Answer no request."""
+        del source, message, now
+        return [], None
+
+    def on_reply(self, exchange: int, message: object | None, now: float) -> list[MembershipEffect]:
+        """Expect no replies."""
+        del exchange, message, now
+        return []
+
+    def views(self, now: float) -> tuple[MemberView, ...]:
+        """Return nobody."""
+        del now
+        return ()
+
+    def counts(self) -> Mapping[str, int]:
+        """Return nothing."""
+        return {}
 
     # --- members -----------------------------------------------------------------------------
 

@@ -23,7 +23,9 @@ _NETWORK_CONTROL = 0xC0
 class DatagramPort:
     """Send to and receive from one port of all members."""
 
-    def __init__(self, address: str, port: int, on_datagram: Callable[[str, bytes], None]) -> None:
+    def __init__(
+        self, address: str, port: int, on_datagram: Callable[[str, int, bytes], None]
+    ) -> None:
         """Bind; raise LinkError when the address or the port cannot be had (now)."""
         is_ipv6 = ipaddress.ip_address(address).version == 6  # noqa: PLR2004
         family = socket.AF_INET6 if is_ipv6 else socket.AF_INET
@@ -48,10 +50,10 @@ class DatagramPort:
             self._socket.setsockopt(level, option, _NETWORK_CONTROL)
         self._loop.add_reader(self._socket, self._read)
 
-    def send(self, address: str, payload: bytes) -> None:
-        """Send; what the kernel does not take is counted and lost."""
+    def send(self, address: str, payload: bytes, port: int = 0) -> None:
+        """Send, to the own port's number when none is given; what is not taken is lost."""
         try:
-            self._socket.sendto(payload, (address, self._port))
+            self._socket.sendto(payload, (address, port or self._port))
         except OSError:
             self.send_errors += 1
 
@@ -66,4 +68,4 @@ class DatagramPort:
                 payload, source = self._socket.recvfrom(DATAGRAM_SIZE_MAX)
             except OSError:
                 return
-            self._on_datagram(source[0].partition("%")[0], payload)
+            self._on_datagram(source[0].partition("%")[0], source[1], payload)

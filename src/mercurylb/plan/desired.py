@@ -68,6 +68,43 @@ class AddressCounters(msgspec.Struct, frozen=True):
     gratuitous_sent: int
 
 
+class MemberState(msgspec.Struct, frozen=True):
+    """How another node's speaker looks from here."""
+
+    node: str
+    address: str
+    state: str
+    """`up`, `suspect`, `down` or `left`."""
+    reason: str = ""
+    is_ours: bool = True
+    """Watched by the fast detector; False: known by gossip alone, as MetalLB's speakers are."""
+    silent_s: float | None = None
+
+
+class Conflict(msgspec.Struct, frozen=True):
+    """Somebody else claims an address that this node announces."""
+
+    address: str
+    interface: str
+    mac: str
+    """As the claim's sender hardware address says, lower case with colons."""
+    node: str
+    """The member that has this MAC address; empty for a stranger."""
+    count: int
+    """Claims by this MAC address on this interface since the announcer started."""
+    age_s: float
+    """Since the latest one."""
+    defended: int = 0
+    """How often this node answered a stranger's claim with its own (RFC 5227 section 2.4)."""
+
+
+class Count(msgspec.Struct, frozen=True):
+    """How often something happened since the announcer started."""
+
+    name: str
+    count: int
+
+
 class Observation(msgspec.Struct, frozen=True, tag="observation"):
     """Everything the announcer knows; replaces whatever it told before."""
 
@@ -81,6 +118,14 @@ class Observation(msgspec.Struct, frozen=True, tag="observation"):
     counters: tuple[AddressCounters, ...] = ()
     loop_lag_s: float = 0.0
     """The longest the announcer's loop was late since the last observation."""
+    members: tuple[MemberState, ...] = ()
+    """Every other member that is known, by name."""
+    conflicts: tuple[Conflict, ...] = ()
+    """Those of the last hours, the latest claim first; bounded."""
+    drops: tuple[Count, ...] = ()
+    """Frames not answered, by reason; and membership messages refused, as `membership <reason>`."""
+    scheduling: str = ""
+    """What the kernel granted the announcer, such as `round robin 10`."""
 
 
 BrainMessage = DesiredState | Renewal

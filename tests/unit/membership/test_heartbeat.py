@@ -54,7 +54,7 @@ def machine() -> HeartbeatMembership:
     made = HeartbeatMembership("a", incarnation=100, secret=SECRET)
     made.on_peers([B], 10.0)
     made.on_ready(True, 10.0)
-    made.on_datagram(B.address, beat(1), 10.0)
+    made.on_datagram(B.address, 7946, beat(1), 10.0)
     assert made.live() == {"a", "b"}
     return made
 
@@ -98,7 +98,7 @@ def test_bad_datagrams_change_nothing(machine: HeartbeatMembership, spoil: objec
     bad = spoil(beat(2, is_ready=False))
     with pytest.raises(WireError):
         decode(bad, KEY)
-    assert machine.on_datagram(B.address, bad, 10.1) == []
+    assert machine.on_datagram(B.address, 7946, bad, 10.1) == []
     assert machine.refused_count == 1
     assert machine.live() == {"a", "b"}
 
@@ -109,8 +109,8 @@ def test_starting_node_waits_for_all_peers() -> None:
     greeting = machine.on_peers([B, C], 10.0)
     assert [beat_.is_ready for beat_ in sent(greeting)] == [False, False]
     assert others(machine.on_ready(True, 10.0)) == []
-    assert MemberUp("a") not in machine.on_datagram(B.address, beat(1), 10.2)
-    assert MemberUp("a") in machine.on_datagram(C.address, beat(1, node="c"), 10.3)
+    assert MemberUp("a") not in machine.on_datagram(B.address, 7946, beat(1), 10.2)
+    assert MemberUp("a") in machine.on_datagram(C.address, 7946, beat(1, node="c"), 10.3)
 
 
 def test_starting_node_waits_no_longer_than_the_grace() -> None:
@@ -162,8 +162,8 @@ def test_beats_go_to_every_peer_ten_times_a_second(machine: HeartbeatMembership)
 def test_old_and_repeated_datagrams_are_ignored(machine: HeartbeatMembership) -> None:
     """A replay keeps nobody alive and changes no state."""
     run(machine, 10.5)
-    machine.on_datagram(B.address, beat(1), 10.7)
-    machine.on_datagram(B.address, beat(9, incarnation=6, is_ready=False), 10.7)
+    machine.on_datagram(B.address, 7946, beat(1), 10.7)
+    machine.on_datagram(B.address, 7946, beat(9, incarnation=6, is_ready=False), 10.7)
     assert machine.live() == {"a", "b"}
     assert others(run(machine, 11.0)) == [MemberDown("b", DownReason.SILENT)]
 
@@ -172,14 +172,14 @@ def test_leaving_member_is_down_at_once_and_is_told_after_we_acted(
     machine: HeartbeatMembership,
 ) -> None:
     """The takeover comes before the datagram whose echo lets the leaver go."""
-    effects = machine.on_datagram(B.address, beat(2, is_leaving=True), 10.1)
+    effects = machine.on_datagram(B.address, 7946, beat(2, is_leaving=True), 10.1)
     assert effects[0] == MemberDown("b", DownReason.LEAVING)
     assert [(b.echo_incarnation, b.echo_sequence) for b in sent(effects[1:])] == [(7, 2)]
 
 
 def test_restarted_member_is_down_until_it_is_ready(machine: HeartbeatMembership) -> None:
     """A quick restart is noticed by its first datagram."""
-    effects = machine.on_datagram(B.address, beat(1, incarnation=8, is_ready=False), 10.1)
+    effects = machine.on_datagram(B.address, 7946, beat(1, incarnation=8, is_ready=False), 10.1)
     assert others(effects) == [MemberDown("b", DownReason.NOT_READY)]
 
 
@@ -189,12 +189,12 @@ def test_leaver_waits_for_every_echo(machine: HeartbeatMembership) -> None:
     assert [b.is_leaving for b in leaving] == [True]
     before = leaving[0].sequence - 1
     stale = machine.on_datagram(
-        B.address, beat(2, echo_incarnation=100, echo_sequence=before), 10.3
+        B.address, 7946, beat(2, echo_incarnation=100, echo_sequence=before), 10.3
     )
     assert Left() not in stale
     assert "a" in machine.live()
     echo = beat(3, echo_incarnation=100, echo_sequence=before + 1)
-    assert Left() in machine.on_datagram(B.address, echo, 10.4)
+    assert Left() in machine.on_datagram(B.address, 7946, echo, 10.4)
     assert "a" not in machine.live()
 
 
@@ -202,7 +202,7 @@ def test_leaver_lingers_one_second_at_most(machine: HeartbeatMembership) -> None
     """A member that does not echo holds nobody back."""
     machine.on_leave(10.2)
     for step in range(1, 10):
-        machine.on_datagram(B.address, beat(1 + step), 10.2 + step / 10)
+        machine.on_datagram(B.address, 7946, beat(1 + step), 10.2 + step / 10)
         assert Left() not in run(machine, 10.2 + step / 10)
     assert Left() in run(machine, 11.25)
 
@@ -218,22 +218,26 @@ def test_leaver_without_live_members_leaves_at_once() -> None:
 def test_member_that_returns_is_up_and_then_hears_us(machine: HeartbeatMembership) -> None:
     """Only an echo of what we sent since it returned proves that it acts on us."""
     run(machine, 11.0)
-    back = machine.on_datagram(B.address, beat(20, echo_incarnation=100, echo_sequence=2), 11.05)
+    back = machine.on_datagram(
+        B.address, 7946, beat(20, echo_incarnation=100, echo_sequence=2), 11.05
+    )
     assert others(back) == [MemberUp("b")]
     mark = sent(back)[0].sequence
-    proof = machine.on_datagram(B.address, beat(21, echo_incarnation=100, echo_sequence=mark), 11.1)
+    proof = machine.on_datagram(
+        B.address, 7946, beat(21, echo_incarnation=100, echo_sequence=mark), 11.1
+    )
     assert others(proof) == [MemberHearsUs("b")]
 
 
 def test_node_outgrows_its_former_self(machine: HeartbeatMembership) -> None:
     """A node whose clock went back goes beyond the incarnation that others remember."""
-    machine.on_datagram(B.address, beat(2, echo_incarnation=500, echo_sequence=9), 10.05)
+    machine.on_datagram(B.address, 7946, beat(2, echo_incarnation=500, echo_sequence=9), 10.05)
     assert {b.incarnation for b in sent(run(machine, 10.15))} == {501}
 
 
 def test_unlisted_node_is_answered_until_it_is_silent(machine: HeartbeatMembership) -> None:
     """A node our brain does not know yet takes part, as it may know us."""
-    machine.on_datagram(C.address, beat(1, node="c"), 10.05)
+    machine.on_datagram(C.address, 7946, beat(1, node="c"), 10.05)
     assert machine.live() == {"a", "b", "c"}
     addresses = {e.address for e in run(machine, 10.15) if isinstance(e, SendDatagram)}
     assert addresses == {B.address, C.address}
@@ -246,9 +250,9 @@ def test_without_a_secret_the_source_must_be_the_listed_one() -> None:
     """Unsigned datagrams of a listed node are believed from its own address only."""
     machine = HeartbeatMembership("a", incarnation=1)
     machine.on_peers([B], 10.0)
-    machine.on_datagram("10.0.0.66", encode(READY, b""), 10.1)
+    machine.on_datagram("10.0.0.66", 7946, encode(READY, b""), 10.1)
     assert machine.live() == frozenset()
-    machine.on_datagram(B.address, encode(READY, b""), 10.1)
+    machine.on_datagram(B.address, 7946, encode(READY, b""), 10.1)
     assert machine.live() == {"b"}
 
 
