@@ -78,13 +78,15 @@ class ParseError(MercuryError):
 class WireError(MercuryError):
     """Bytes from the network do not decode.
 
-    `offset` is where in the buffer (bytes from its start) the rule was broken.
+    `offset` is where in the buffer (bytes from its start) the rule was broken; `reason` is a short
+    fixed word to count by, where the protocol has such.
     """
 
-    def __init__(self, protocol: str, message: str, *, offset: int = 0) -> None:
+    def __init__(self, protocol: str, message: str, *, offset: int = 0, reason: str = "") -> None:
         super().__init__(f"{protocol}: {message} (at byte {offset})")
         self.protocol = protocol
         self.offset = offset
+        self.reason = reason
 
 
 class PeerError(MercuryError):

@@ -9,7 +9,14 @@ The rules that live here and nowhere else:
 * what a member's going up or down means for the answers is done before the datagrams that tell
   others that it is done;
 * once a member that came back acts on our being alive, everything we own is announced again, at
-  most every `REFRESH_INTERVAL_S`, because until then it may have answered for it.
+  most every `REFRESH_INTERVAL_S`, because until then it may have answered for it;
+* a lost carrier under the membership's own address withdraws before anything else is done, a
+  carrier that is back is believed after everything else was done;
+* the **note**: every member is told which MAC addresses are ours, so that it can tell us from a
+  stranger, and which services none of our running interfaces can carry, so that it takes them.
+
+It does not do: sockets, clocks, log lines; and it keeps nothing of the membership but the members'
+notes.
 """
 
 from __future__ import annotations
@@ -18,25 +25,36 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from mercurylb.layer2.effect import CloseInterface, Layer2Effect, OpenInterface
+from mercurylb.announcer import observing
+from mercurylb.announcer.notebook import Notebook
+from mercurylb.layer2.effect import (
+    ChangeFilter,
+    CloseInterface,
+    ConflictFound,
+    JoinGroup,
+    Layer2Effect,
+    LeaveGroup,
+    OpenInterface,
+    SendFrame,
+)
 from mercurylb.membership.member import (
+    Exchange,
     Left,
     MemberDown,
     MemberHearsUs,
+    MemberNote,
     Membership,
     MembershipEffect,
     MemberUp,
+    ProbeKernel,
     SendDatagram,
+    StreamDecoder,
 )
-from mercurylb.plan.desired import (
-    AddressCounters,
-    BrainMessage,
-    DesiredState,
-    Observation,
-    OwnedService,
-)
+from mercurylb.plan.desired import BrainMessage, DesiredState, Observation
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from mercurylb.layer2.interface import NodeInterfaces
     from mercurylb.layer2.responder import OwnedAddresses, Responder
 
@@ -59,7 +77,8 @@ class Finish(msgspec.Struct, frozen=True):
     """The planned stop is complete: nothing is answered any more."""
 
 
-CoreEffect = Layer2Effect | SendDatagram | Observe | Tell | Finish
+PortEffect = SendFrame | OpenInterface | CloseInterface | ChangeFilter | JoinGroup | LeaveGroup
+CoreEffect = PortEffect | SendDatagram | Exchange | ProbeKernel | Observe | Tell | Finish
 
 
 class AnnouncerCore:
@@ -78,6 +97,8 @@ class AnnouncerCore:
         self._has_desired = False
         self._has_links = False
         self._has_transport = False
+        self._has_carrier = True
+        self._notebook = Notebook()
         self._refresh_at: float | None = None
         self._refreshed_at = float("-inf")
         self._owned: dict[str, OwnedAddresses] = {}
@@ -94,24 +115,27 @@ class AnnouncerCore:
             self._has_desired = True
             self._revision = message.revision
             effects += self._apply(self.membership.on_peers(message.members, now), now)
-            effects += self.responder.on_desired(message.layer2, now)
+            effects += _told(self.responder.on_desired(message.layer2, now))
             if is_first:
                 effects.append(Tell("announcer.first_desired_state", {"revision": self._revision}))
             effects.append(Observe())
         return self._finish(effects + self._consider_ready(now), now)
 
-    def on_links(self, found: NodeInterfaces, now: float) -> list[CoreEffect]:
-        """Take over the node's interfaces."""
+    def on_links(
+        self, found: NodeInterfaces, now: float, *, has_carrier: bool = True
+    ) -> list[CoreEffect]:
+        """Take over the node's interfaces.
+
+        `has_carrier` is whether the link that has the membership's own address runs.
+        """
         self._has_links = True
-        effects: list[CoreEffect] = list(self.responder.on_interfaces(found, now))
-        tells = [
-            Tell("layer2.interface_opened", {"interface": effect.interface.name})
-            if isinstance(effect, OpenInterface)
-            else Tell("layer2.interface_closed", {"index": effect.interface})
-            for effect in effects
-            if isinstance(effect, OpenInterface | CloseInterface)
-        ]
-        return self._finish([*effects, *tells, Observe(), *self._consider_ready(now)], now)
+        effects: list[CoreEffect] = []
+        if not has_carrier:
+            effects += self._take_carrier(False, now)
+        effects += _told(self.responder.on_interfaces(found, now))
+        if has_carrier:
+            effects += self._take_carrier(True, now)
+        return self._finish([*effects, Observe(), *self._consider_ready(now)], now)
 
     def on_transport(self, now: float) -> list[CoreEffect]:
         """Take note that datagrams can be received: who cannot hear the others owns nothing."""
@@ -124,9 +148,36 @@ class AnnouncerCore:
             self._apply(self.membership.on_datagram(source, port, payload, now), now), now
         )
 
+    def on_refused(self, address: str, now: float) -> list[CoreEffect]:
+        """Take in that the kernel of an address says: nobody listens on the membership port."""
+        return self._finish(self._apply(self.membership.on_refused(address, now), now), now)
+
+    def on_kernel_answer(self, address: str, now: float) -> list[CoreEffect]:
+        """Take in that the kernel of an address answered a `ProbeKernel`."""
+        return self._finish(self._apply(self.membership.on_kernel_answer(address, now), now), now)
+
+    def stream_decoder(self) -> StreamDecoder:
+        """Return what reads one connection, accepted or opened."""
+        return self.membership.stream_decoder()
+
+    def on_request(
+        self, source: str, message: object, now: float
+    ) -> tuple[list[CoreEffect], bytes | None]:
+        """Take in the request of an accepted connection; return also the reply, None to close."""
+        effects, reply = self.membership.on_request(source, message, now)
+        return self._finish(self._apply(effects, now), now), reply
+
+    def on_reply(self, exchange: int, message: object | None, now: float) -> list[CoreEffect]:
+        """Take in how an `Exchange` ended; None is without a readable reply."""
+        return self._finish(self._apply(self.membership.on_reply(exchange, message, now), now), now)
+
+    def on_claim(self, interface: int, frame: bytes, now: float) -> list[CoreEffect]:
+        """Take in a frame that `answer_arp` or `answer_ndp` said is a claim."""
+        return self._finish(_told(self.responder.on_claim(interface, frame, now)), now)
+
     def on_frame(self, interface: int, frame: bytes, now: float) -> list[CoreEffect]:
-        """Answer a received frame; the wire uses the responder directly instead."""
-        return list(self.responder.on_frame(interface, frame, now))
+        """Take in a received frame; the wire asks the responder directly instead."""
+        return self._finish(_told(self.responder.on_frame(interface, frame, now)), now)
 
     def on_stop(self, now: float) -> list[CoreEffect]:
         """Begin the planned stop; `Finish` follows, at once or later."""
@@ -147,7 +198,7 @@ class AnnouncerCore:
         effects = self._apply(_due(self.membership, now), now)
         deadline = self.responder.next_deadline()
         if deadline is not None and now >= deadline:
-            effects += self.responder.on_deadline(now)
+            effects += _told(self.responder.on_deadline(now))
         if self._refresh_at is not None and now >= self._refresh_at:
             effects += self._refresh(now)
         if self._lease_until is not None and now >= self._lease_until:
@@ -158,27 +209,28 @@ class AnnouncerCore:
 
     # --- what it knows -----------------------------------------------------------------------
 
-    def observation(self, loop_lag_s: float = 0.0) -> Observation:
-        """Return what the brain should know now."""
+    def observation(
+        self,
+        now: float,
+        *,
+        loop_lag_s: float = 0.0,
+        scheduling: str = "",
+        drops: Mapping[str, int] | None = None,
+    ) -> Observation:
+        """Return what the brain should know now; `drops` are those of the sockets, by reason."""
         live = self.membership.live()
+        others = {"note malformed": self._notebook.malformed_count, **(drops or {})}
         return Observation(
             revision=self._revision,
-            owned=tuple(
-                OwnedService(owned.service, owned.addresses, owned.skipped)
-                for owned in self.responder.owned
-            ),
+            owned=observing.owned_services(self.responder),
             live=(self._node,) if live is None else tuple(sorted(live)),
             interfaces=self.responder.interface_names,
-            counters=tuple(
-                AddressCounters(
-                    address=count.address,
-                    requests_received=count.requests_received,
-                    responses_sent=count.responses_sent,
-                    gratuitous_sent=count.gratuitous_sent,
-                )
-                for count in self.responder.counts()
-            ),
+            counters=observing.address_counters(self.responder),
             loop_lag_s=loop_lag_s,
+            members=observing.member_states(self.membership, now),
+            conflicts=observing.conflicts(self.responder, now),
+            drops=observing.drops(self.responder, self.membership, others),
+            scheduling=scheduling,
         )
 
     def validate(self) -> None:
@@ -187,6 +239,7 @@ class AnnouncerCore:
         self.responder.validate()
         assert self._owned == {owned.service: owned for owned in self.responder.owned}
         assert not self._owned or self._has_desired
+        self._notebook.validate()
 
     # --- putting together --------------------------------------------------------------------
 
@@ -194,21 +247,24 @@ class AnnouncerCore:
         has_all = self._has_desired and self._has_links and self._has_transport
         if not has_all or self._lease_until is None:
             return []
-        return self._apply(self.membership.on_ready(True, now), now)
+        return self._tell_note(now) + self._apply(self.membership.on_ready(True, now), now)
 
     def _apply(self, effects: list[MembershipEffect], now: float) -> list[CoreEffect]:
         """Translate what the membership says, keeping its order."""
         applied: list[CoreEffect] = []
         for effect in effects:
             match effect:
-                case SendDatagram():
+                case SendDatagram() | Exchange() | ProbeKernel():
                     applied.append(effect)
                 case MemberUp(node=node):
                     applied += self._take_live(now)
+                    applied += self._take_macs(now)
                     applied.append(Tell("membership.up", {"node": node}))
                 case MemberDown(node=node, reason=reason):
                     applied += self._take_live(now)
                     applied.append(Tell("membership.down", {"node": node, "reason": reason.value}))
+                case MemberNote(node=node, note=received):
+                    applied += self._take_note(node, received, now)
                 case MemberHearsUs():
                     self._refresh_at = max(now, self._refreshed_at + REFRESH_INTERVAL_S)
                     if self._refresh_at <= now:
@@ -223,16 +279,50 @@ class AnnouncerCore:
         if live == self._live:
             return []
         self._live = live
-        return [*self.responder.on_live(live, now), Observe()]
+        return self._apply_live(now)
+
+    def _apply_live(self, now: float) -> list[CoreEffect]:
+        unable = self._notebook.unable()
+        return [*_told(self.responder.on_live(self._live, now, unable=unable)), Observe()]
+
+    def _take_carrier(self, has_carrier: bool, now: float) -> list[CoreEffect]:  # noqa: FBT001
+        if has_carrier == self._has_carrier:
+            return []
+        self._has_carrier = has_carrier
+        return self._apply(self.membership.on_carrier(has_carrier, now), now)
+
+    # --- notes -------------------------------------------------------------------------------
+
+    def _tell_note(self, now: float) -> list[CoreEffect]:
+        """Say what we are, once we know it, when it is another thing than we said last."""
+        if not (self._has_desired and self._has_links):
+            return []
+        note = self._notebook.tell(self.responder.macs, self.responder.unable)
+        return [] if note is None else self._apply(self.membership.on_note(note, now), now)
+
+    def _take_note(self, node: str, received: bytes, now: float) -> list[CoreEffect]:
+        change = self._notebook.take(node, received)
+        effects: list[CoreEffect] = []
+        if change.has_unable:
+            effects += self._apply_live(now)
+        if change.has_macs:
+            effects += self._take_macs(now)
+        return effects
+
+    def _take_macs(self, now: float) -> list[CoreEffect]:
+        others = [view.node for view in self.membership.views(now)]
+        has_unknown = not self._notebook.has_all(others)
+        macs = self._notebook.macs()
+        return _told(self.responder.on_member_macs(macs, now, has_unknown_members=has_unknown))
 
     def _refresh(self, now: float) -> list[CoreEffect]:
         self._refresh_at = None
         self._refreshed_at = now
-        return list(self.responder.refresh(now))
+        return _told(self.responder.refresh(now))
 
     def _finish(self, effects: list[CoreEffect], now: float) -> list[CoreEffect]:
-        """Add the story of who owns what, for people and for the brain."""
-        del now
+        """Add what all facts have in common: our note, and the story of who owns what."""
+        effects += self._tell_note(now)
         owned = {owned.service: owned for owned in self.responder.owned}
         if owned == self._owned:
             return effects
@@ -246,6 +336,33 @@ class AnnouncerCore:
         ]
         effects.append(Observe())
         return effects
+
+
+def _told(effects: list[Layer2Effect]) -> list[CoreEffect]:
+    """Add what people should hear of; a conflict is nothing but that."""
+    told: list[CoreEffect] = []
+    for effect in effects:
+        if not isinstance(effect, ConflictFound):
+            told.append(effect)
+        if isinstance(effect, OpenInterface):
+            told.append(Tell("layer2.interface_opened", {"interface": effect.interface.name}))
+        elif isinstance(effect, CloseInterface):
+            told.append(Tell("layer2.interface_closed", {"index": effect.interface}))
+        elif isinstance(effect, ConflictFound):
+            told += [_conflict(effect), Observe()]
+    return told
+
+
+def _conflict(found: ConflictFound) -> Tell:
+    seen = found.conflict
+    fields: dict[str, object] = {
+        "ip": seen.address,
+        "interface": seen.interface,
+        "mac": seen.mac,
+        "node": seen.node,
+        "count": seen.count,
+    }
+    return Tell("layer2.conflict", fields, level="warn" if found.is_stranger else "info")
 
 
 def _due(membership: Membership, now: float) -> list[MembershipEffect]:

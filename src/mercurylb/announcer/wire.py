@@ -6,7 +6,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
-from mercurylb.announcer.core import AnnouncerCore, CoreEffect, Finish, Observe, Tell
+from mercurylb.announcer.core import AnnouncerCore, CoreEffect, Finish, Observe, PortEffect, Tell
 from mercurylb.errors import LinkError
 from mercurylb.layer2.effect import (
     ChangeFilter,
@@ -20,7 +20,7 @@ from mercurylb.layer2.interface import Interface, Link, NodeInterfaces, select_i
 from mercurylb.layer2.responder import Responder
 from mercurylb.membership.disabled import DisabledMembership
 from mercurylb.membership.heartbeat import HeartbeatMembership
-from mercurylb.membership.member import Membership, SendDatagram
+from mercurylb.membership.member import Exchange, Membership, ProbeKernel, SendDatagram
 from mercurylb.net.channel import Channel
 from mercurylb.net.datagram import DatagramPort
 from mercurylb.net.driver import Driver
@@ -42,8 +42,6 @@ OBSERVE_INTERVAL_S = 2.0
 """Counters change without any event; this is how fresh the brain's are."""
 
 _WRITERS = {"debug": log.debug, "info": log.info, "warn": log.warning, "error": log.error}
-
-PortEffect = OpenInterface | CloseInterface | ChangeFilter | JoinGroup | LeaveGroup
 
 
 class Wire:
@@ -145,6 +143,8 @@ class Wire:
                 _WRITERS[effect.level](effect.event, **effect.fields)
             case Finish():
                 self._on_finished()
+            case Exchange() | ProbeKernel():
+                return
             case _:
                 self._perform_on_port(effect)
 
@@ -219,7 +219,9 @@ class Wire:
     def _observe(self) -> None:
         self._is_observation_due = False
         if self._channel is not None and not self._channel.is_closed:
-            self._channel.send(self.core.observation(self._driver.take_lag()))
+            self._channel.send(
+                self.core.observation(time.monotonic(), loop_lag_s=self._driver.take_lag())
+            )
 
 
 def _membership(settings: AnnouncerSettings) -> Membership:

@@ -6,8 +6,8 @@
     | dst MAC | src MAC | 0806| htype| ptype|hl|pl| oper | sha     | spa | tha     | tpa | zeros |
 
 Hardware and protocol type are not looked at, as MetalLB 0.16 does not; the two lengths are, because
-the rest of the layout follows from them. Nothing here treats probes (sender 0.0.0.0) or gratuitous
-requests of others specially: whoever asks for an announced address is told.
+the rest of the layout follows from them. Probes (sender 0.0.0.0, RFC 5227 §2.1.1) and gratuitous
+requests of others are answered like any other: whoever asks for an announced address is told.
 """
 
 from __future__ import annotations
@@ -105,18 +105,6 @@ def reply(request: bytes, template: bytes) -> bytes:
 
 def gratuitous(mac: bytes, ip: bytes) -> tuple[bytes, bytes]:
     """Return the two frames of one gratuitous round: a request, then a reply, both to everybody."""
-
-    def announcement(operation: int) -> bytes:
-        return encode(
-            ArpPacket(
-                destination=BROADCAST,
-                source=mac,
-                operation=operation,
-                sender_mac=mac,
-                sender_ip=ip,
-                target_mac=BROADCAST,
-                target_ip=ip,
-            )
-        )
-
-    return announcement(REQUEST), announcement(REPLY)
+    head = BROADCAST + mac + ETHERTYPE + _HARDWARE
+    tail = mac + ip + BROADCAST + ip + PADDING
+    return head + b"\x00\x01" + tail, head + b"\x00\x02" + tail

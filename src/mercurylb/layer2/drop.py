@@ -20,7 +20,13 @@ class Drop(enum.Enum):
     NO_SOURCE_LL = "noSourceLL"
     """No source link-layer address option, as in probes for duplicate addresses."""
     OWN_MESSAGE = "ownMessage"
+    """From one of this node's own interfaces, perhaps heard on another one."""
     ANNOUNCE_IP = "announceIP"
     """No service announced here has the target."""
     NOT_MATCHING_INTERFACE = "notMatchingInterface"
     """The target is announced, but not on this interface."""
+    CLAIM = "claim"
+    """Somebody else speaks for an announced address: not answered by the hot path, but a matter for
+    `Responder.on_claim`."""
+    CLAIM_FLOOD = "claimFlood"
+    """A claim that is not looked at, because there were too many."""

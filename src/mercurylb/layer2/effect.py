@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from mercurylb.layer2.conflict import Conflict
 from mercurylb.layer2.interface import Interface
 
 
@@ -48,6 +49,24 @@ class ChangeFilter(msgspec.Struct, frozen=True):
     """IPv4 targets, sorted."""
     ndp: tuple[bytes, ...]
     """IPv6 targets, sorted."""
+    has_claims: bool = True
+    """Deliver also what somebody else says to be true about these addresses."""
 
 
-Layer2Effect = SendFrame | OpenInterface | CloseInterface | JoinGroup | LeaveGroup | ChangeFilter
+class ConflictFound(msgspec.Struct, frozen=True):
+    """Tell people that somebody else claims an address; bounded in rate already."""
+
+    conflict: Conflict
+    is_stranger: bool
+    """No member, as far as the members' MAC addresses are known."""
+
+
+Layer2Effect = (
+    SendFrame
+    | OpenInterface
+    | CloseInterface
+    | JoinGroup
+    | LeaveGroup
+    | ChangeFilter
+    | ConflictFound
+)

@@ -34,6 +34,11 @@ class Link(msgspec.Struct, frozen=True):
     """Enslaved to a bridge, a bond or a VRF."""
     link_locals: tuple[bytes, ...] = ()
     """Usable IPv6 link-local addresses, in the order the kernel told them."""
+    notices: int = 0
+    """How often the kernel asked to tell the neighbours anew where this link is: a bond changed
+    its active member, a virtual machine moved."""
+    addresses: tuple[tuple[bytes, int], ...] = ()
+    """All usable IPv4 and IPv6 addresses with the lengths of their prefixes."""
 
 
 class Interface(msgspec.Struct, frozen=True):
@@ -47,6 +52,8 @@ class Interface(msgspec.Struct, frozen=True):
     has_arp: bool
     link_local: bytes | None
     """Source of neighbour advertisements; None where there can be none."""
+    notices: int = 0
+    """A change means that the neighbours must be told again where the interface is."""
 
 
 class NodeInterfaces(msgspec.Struct, frozen=True):
@@ -56,17 +63,22 @@ class NodeInterfaces(msgspec.Struct, frozen=True):
     """Every link that is not excluded, whatever its state, sorted."""
     interfaces: tuple[Interface, ...] = ()
     """Those that can announce, by index."""
+    macs: frozenset[bytes] = frozenset()
+    """Ethernet addresses of all links, also of those that are excluded or enslaved: what comes
+    from one of them comes from this node."""
 
 
 def select_interfaces(
     links: Iterable[Link], excluded: tuple[re.Pattern[str], ...] = ()
 ) -> NodeInterfaces:
     """Apply the rules to all links of a node."""
-    known = [link for link in links if not any(pattern.search(link.name) for pattern in excluded)]
+    every = list(links)
+    known = [link for link in every if not any(pattern.search(link.name) for pattern in excluded)]
     interfaces = [_interface(link) for link in sorted(known, key=lambda link: link.index)]
     return NodeInterfaces(
         names=tuple(sorted(link.name for link in known)),
         interfaces=tuple(interface for interface in interfaces if interface is not None),
+        macs=frozenset(link.mac for link in every if len(link.mac) == MAC_SIZE and any(link.mac)),
     )
 
 
@@ -86,4 +98,5 @@ def _interface(link: Link) -> Interface | None:
         is_running=bool(link.flags & IFF_RUNNING),
         has_arp=has_arp,
         link_local=link_local,
+        notices=link.notices,
     )

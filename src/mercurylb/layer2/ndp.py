@@ -8,9 +8,10 @@ Whole Ethernet frames, because they are read and written on a packet socket::
      54     55     56         58      62       78
     | type | code | checksum | flags | target | options …
 
-The kernel checks nothing for a packet socket, so the rules of RFC 4861 §7.1.1 are checked here:
-hop limit 255, checksum, code 0, lengths, no multicast target. Extension headers before the
-solicitation are not looked through; RFC 6980 §5 makes the one that matters illegal.
+The kernel checks nothing for a packet socket, so the rules of RFC 4861 §7.1.1 and §7.1.2 are
+checked here: hop limit 255, checksum, code 0, lengths, no multicast target, and what a source of
+`::` allows. Extension headers before the message are not looked through; RFC 6980 §5 makes the one
+that matters illegal.
 """
 
 from __future__ import annotations
@@ -32,15 +33,19 @@ TARGET_LINK_LAYER = 2
 FLAG_SOLICITED = b"\x40\x00\x00\x00"
 FLAG_OVERRIDE = b"\x20\x00\x00\x00"
 
+UNSPECIFIED = bytes(16)
 ALL_NODES = bytes.fromhex("ff020000000000000000000000000001")
 ALL_NODES_MAC = bytes.fromhex("333300000001")
 
+_GROUP_PREFIX = bytes.fromhex("ff0200000000000000000001ff")
+_MULTICAST = 0xFF
 _ICMP_START = 54
+_CHECKSUM_START = 56
 _TARGET_START = 62
-_OPTIONS_START = 78
+_TARGET_END = 78
 _ICMP_SIZE_MIN = 24
-_ADVERTISEMENT_SIZE = 32
 _WORDS_MASK = 0xFFFF
+_ADVERTISEMENT_HEAD = b"\x60\x00\x00\x00" + struct.pack("!HBB", 32, ICMPV6, 255)
 
 
 class Solicitation(msgspec.Struct, frozen=True):
@@ -55,46 +60,76 @@ class Solicitation(msgspec.Struct, frozen=True):
     """From the option of that name; None in probes for duplicate addresses."""
 
 
+class Advertisement(msgspec.Struct, frozen=True):
+    """A neighbour advertisement with the addresses it travels under."""
+
+    source_mac: bytes
+    source: bytes
+    destination: bytes
+    flags: int
+    """The first byte: router, solicited, override."""
+    target: bytes
+    target_link_layer: bytes | None
+
+
 def solicited_node_group(address: bytes) -> bytes:
     """Return the multicast group `ff02::1:ffXX:XXXX` of an address (RFC 4291 §2.7.1)."""
-    return bytes.fromhex("ff0200000000000000000001ff") + address[13:]
+    return _GROUP_PREFIX + address[13:]
 
 
 def checksum(source: bytes, destination: bytes, message: bytes) -> int:
-    """Return the ICMPv6 checksum of a message whose checksum field is zero (RFC 4443 §2.3)."""
+    """Return the ICMPv6 checksum of a message whose checksum field is zero (RFC 4443 §2.3).
+
+    Over a message with its checksum it is 0. The one's complement sum of 16-bit words is the
+    remainder of the whole number by 65535.
+    """
     pseudo = source + destination + struct.pack("!II", len(message), ICMPV6) + message
     if len(pseudo) % 2:
         pseudo += b"\x00"
-    total: int = sum(struct.unpack(f"!{len(pseudo) // 2}H", pseudo))
-    while total > _WORDS_MASK:
-        total = (total >> 16) + (total & _WORDS_MASK)
-    return total ^ _WORDS_MASK
+    return -int.from_bytes(pseudo, "big") % _WORDS_MASK
 
 
 def decode(frame: bytes) -> Solicitation:
     """Decode a frame; raise WireError when it is no solicitation that RFC 4861 accepts."""
-    message = _message(frame)
-    if message[0] != SOLICITATION:
-        raise WireError("ndp", f"message type {message[0]}", offset=_ICMP_START)
-    if message[1] != 0 or len(message) < _ICMP_SIZE_MIN:
-        raise WireError("ndp", "code or length", offset=_ICMP_START + 1)
-    source, destination = frame[22:38], frame[38:54]
-    if checksum(source, destination, message) != 0:
-        raise WireError("ndp", "checksum", offset=_ICMP_START + 2)
-    target = message[8:24]
-    if target[0] == 0xFF:  # noqa: PLR2004 (ff00::/8 is multicast)
-        raise WireError("ndp", "the target is a multicast address", offset=_TARGET_START)
+    message = _message(frame, SOLICITATION)
+    source, destination, target = frame[22:38], frame[38:54], message[8:24]
+    source_link_layer = _link_layer(message, SOURCE_LINK_LAYER)
+    if source[0] == _MULTICAST:
+        raise WireError("ndp", "the source is a multicast address", offset=22)
+    if source == UNSPECIFIED:
+        if source_link_layer is not None:
+            raise WireError("ndp", "a probe with a link-layer address", offset=_TARGET_END)
+        if destination != solicited_node_group(target):
+            raise WireError("ndp", "a probe to another group", offset=38)
+    if source_link_layer is not None and source_link_layer[0] & 1:
+        raise WireError("ndp", "a link-layer address of a group", offset=_TARGET_END)
     return Solicitation(
         destination_mac=frame[0:6],
         source_mac=frame[6:12],
         source=source,
         destination=destination,
         target=target,
-        source_link_layer=_source_link_layer(message),
+        source_link_layer=source_link_layer,
     )
 
 
-def _message(frame: bytes) -> bytes:
+def decode_advertisement(frame: bytes) -> Advertisement:
+    """Decode a frame; raise WireError when it is no advertisement that RFC 4861 accepts."""
+    message = _message(frame, ADVERTISEMENT)
+    destination = frame[38:54]
+    if destination[0] == _MULTICAST and message[4] & FLAG_SOLICITED[0]:
+        raise WireError("ndp", "nobody solicits for a group", offset=_ICMP_START + 4)
+    return Advertisement(
+        source_mac=frame[6:12],
+        source=frame[22:38],
+        destination=destination,
+        flags=message[4],
+        target=message[8:24],
+        target_link_layer=_link_layer(message, TARGET_LINK_LAYER),
+    )
+
+
+def _message(frame: bytes, kind: int) -> bytes:
     """Return the ICMPv6 message of a frame, without the padding behind it."""
     if len(frame) < _ICMP_START + 4:
         raise WireError("ndp", f"{len(frame)} bytes are no whole packet", offset=len(frame))
@@ -105,20 +140,29 @@ def _message(frame: bytes) -> bytes:
     if frame[21] != 255:  # noqa: PLR2004 (RFC 4861 §7.1.1: nobody forwarded it)
         raise WireError("ndp", f"hop limit {frame[21]}", offset=21)
     size = int.from_bytes(frame[18:20], "big")
-    if not 4 <= size <= len(frame) - _ICMP_START:  # noqa: PLR2004 (type, code, checksum)
+    if not _ICMP_SIZE_MIN <= size <= len(frame) - _ICMP_START:
         raise WireError("ndp", f"payload length {size}", offset=18)
-    return frame[_ICMP_START : _ICMP_START + size]
+    message = frame[_ICMP_START : _ICMP_START + size]
+    if message[0] != kind:
+        raise WireError("ndp", f"message type {message[0]}", offset=_ICMP_START)
+    if message[1] != 0:
+        raise WireError("ndp", f"code {message[1]}", offset=_ICMP_START + 1)
+    if checksum(frame[22:38], frame[38:54], message) != 0:
+        raise WireError("ndp", "checksum", offset=_CHECKSUM_START)
+    if message[8] == _MULTICAST:
+        raise WireError("ndp", "the target is a multicast address", offset=_TARGET_START)
+    return message
 
 
-def _source_link_layer(message: bytes) -> bytes | None:
-    """Return the Ethernet address of the first source link-layer address option."""
+def _link_layer(message: bytes, kind: int) -> bytes | None:
+    """Return the Ethernet address of the first option of a kind."""
     found: bytes | None = None
     at = _ICMP_SIZE_MIN
     while at < len(message):
         size = message[at + 1] * 8 if at + 1 < len(message) else 0
         if size == 0 or at + size > len(message):
             raise WireError("ndp", "an option has no or too much length", offset=_ICMP_START + at)
-        if message[at] == SOURCE_LINK_LAYER and size == 8 and found is None:  # noqa: PLR2004
+        if message[at] == kind and size == 8 and found is None:  # noqa: PLR2004
             found = message[at + 2 : at + 8]
         at += size
     return found
@@ -127,17 +171,19 @@ def _source_link_layer(message: bytes) -> bytes | None:
 def check_solicitation(frame: bytes, link_local: bytes) -> Solicitation | Drop:
     """Decode a frame and say why it gets no answer, whatever its target is.
 
-    `link_local` is the interface's own address, whose messages are none of ours to answer.
+    `link_local` is the interface's own address, whose messages are none of ours to answer. A
+    solicitation sent to the target itself needs no link-layer option (RFC 4861 §4.3): who sends
+    one knows us already.
     """
     if len(frame) > _ICMP_START and frame[20] == ICMPV6 and frame[_ICMP_START] != SOLICITATION:
         return Drop.MESSAGE_TYPE
     try:
         solicitation = decode(frame)
     except WireError as error:
-        return Drop.CHECKSUM if error.offset == _ICMP_START + 2 else Drop.MALFORMED
+        return Drop.CHECKSUM if error.offset == _CHECKSUM_START else Drop.MALFORMED
     if solicitation.source == link_local:
         return Drop.OWN_MESSAGE
-    if solicitation.source_link_layer is None:
+    if solicitation.source_link_layer is None and solicitation.destination != solicitation.target:
         return Drop.NO_SOURCE_LL
     return solicitation
 
@@ -152,8 +198,7 @@ def advertisement(  # noqa: PLR0913 (one argument per field)
     flags: bytes,
 ) -> bytes:
     """Encode the frame of a neighbour advertisement that says `target` is at `mac`."""
-    option = bytes((TARGET_LINK_LAYER, 1)) + mac
-    tail = flags + target + option
+    tail = flags + target + bytes((TARGET_LINK_LAYER, 1)) + mac
     head = bytes((ADVERTISEMENT, 0))
     check = checksum(link_local, destination, head + b"\x00\x00" + tail)
     return b"".join(
@@ -161,8 +206,7 @@ def advertisement(  # noqa: PLR0913 (one argument per field)
             destination_mac,
             mac,
             ETHERTYPE,
-            b"\x60\x00\x00\x00",
-            struct.pack("!HBB", _ADVERTISEMENT_SIZE, ICMPV6, 255),
+            _ADVERTISEMENT_HEAD,
             link_local,
             destination,
             head,
@@ -173,7 +217,7 @@ def advertisement(  # noqa: PLR0913 (one argument per field)
 
 
 def reply(solicitation: Solicitation, *, mac: bytes, link_local: bytes) -> bytes:
-    """Answer a solicitation that has a source link-layer address: solicited, not overriding."""
+    """Answer a solicitation that came from an address: solicited, not overriding."""
     return advertisement(
         destination_mac=solicitation.source_link_layer or solicitation.source_mac,
         destination=solicitation.source,
@@ -185,7 +229,10 @@ def reply(solicitation: Solicitation, *, mac: bytes, link_local: bytes) -> bytes
 
 
 def unsolicited(*, mac: bytes, link_local: bytes, target: bytes) -> bytes:
-    """Return the frame of one gratuitous round: to all nodes, overriding."""
+    """Return the frame of one gratuitous round: to all nodes, overriding.
+
+    It is also the answer to a probe for a duplicate address (RFC 4861 §7.2.4).
+    """
     return advertisement(
         destination_mac=ALL_NODES_MAC,
         destination=ALL_NODES,

@@ -27,6 +27,10 @@ class DeafDecoder:
         """Raise WireError."""
         raise WireError("stream", f"{len(data)} bytes, but connections are not in use")
 
+    def refusal(self) -> bytes:
+        """Say nothing."""
+        return b""
+
 
 class DisabledMembership:
     """Take everybody for alive, for ever; a dead node is not replaced."""

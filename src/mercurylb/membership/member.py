@@ -143,6 +143,9 @@ class StreamDecoder(Protocol):
     def feed(self, data: bytes) -> object | None:
         """Return the message once it is whole; raise WireError when it can be none."""
 
+    def refusal(self) -> bytes:
+        """Return what the peer is told before closing, after `feed` raised; empty for nothing."""
+
 
 class Membership(Protocol):
     """A machine that knows who is alive.

@@ -12,6 +12,7 @@ from mercurylb.errors import LinkError, WireError
 from mercurylb.net.netlink import (
     GET_ADDRESS,
     GET_LINK,
+    GROUP_IPV4_ADDRESS,
     GROUP_IPV6_ADDRESS,
     GROUP_LINK,
     DumpDone,
@@ -34,16 +35,17 @@ RECEIVE_BUFFER_BYTES = 1 << 20
 class LinkWatch:
     """Call `on_links` with all links, once they are known and whenever one changes."""
 
-    def __init__(self, on_links: Callable[[list[Link]], None]) -> None:
+    def __init__(self, on_links: Callable[[list[Link]], None], *, own: bytes = b"") -> None:
         self._on_links = on_links
+        self._own = own
         self._loop = asyncio.get_running_loop()
-        self._table = LinkTable()
+        self._table = LinkTable(own)
         self._to_ask: list[int] = []
         self._sequence = 0
         try:
             self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
-            self._socket.bind((0, GROUP_LINK | GROUP_IPV6_ADDRESS))
+            self._socket.bind((0, GROUP_LINK | GROUP_IPV4_ADDRESS | GROUP_IPV6_ADDRESS))
         except OSError as error:
             raise LinkError("netlink", str(error), errno=error.errno) from error
         self._socket.setblocking(False)
@@ -57,7 +59,7 @@ class LinkWatch:
 
     def _ask_for_all(self) -> None:
         """Dump links, then addresses; until both are told the old table stays in use."""
-        self._fresh = LinkTable()
+        self._fresh = LinkTable(self._own)
         self._to_ask = [GET_ADDRESS, GET_LINK]
         self._ask_next()
 

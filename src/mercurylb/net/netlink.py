@@ -2,9 +2,13 @@
 
 Message: length u32, type u16, flags u16, sequence u32, port u32, then for links (RFC 3549 §3.1.1)
 `ifinfomsg` family u8, pad, type u16, index i32, flags u32, change u32; for addresses `ifaddrmsg`
-family u8, prefix length u8, flags u8, scope u8, index u32; then attributes length u16, type u16,
-value padded to 4. All in the machine's byte order, and all from our own kernel; still, bytes that
-do not add up raise WireError, after which the caller asks for everything again.
+family u8, prefix length u8, flags u8, scope u8, index u32; for neighbours `ndmsg` family u8, pad
+3, index i32, state u16, flags u8, type u8; then attributes length u16, type u16, value padded to 4.
+All in the machine's byte order, and all from our own kernel; still, bytes that do not add up raise
+WireError, after which the caller asks for everything again.
+
+A node can have thousands of addresses of single hosts (kube-proxy's ipvs mode puts every service's
+there). They say nothing about its links, so they are left out of the table.
 """
 
 from __future__ import annotations
@@ -21,10 +25,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 GROUP_LINK = 0x1
+GROUP_IPV4_ADDRESS = 0x10
 GROUP_IPV6_ADDRESS = 0x100
 
 GET_LINK = 18
 GET_ADDRESS = 22
+_GET_NEIGHBOUR = 30
 
 _ERROR = 2
 _DONE = 3
@@ -32,6 +38,7 @@ _NEW_LINK = 16
 _DEL_LINK = 17
 _NEW_ADDRESS = 20
 _DEL_ADDRESS = 21
+_NEW_NEIGHBOUR = 28
 
 _REQUEST = 0x1
 _DUMP = 0x300
@@ -43,17 +50,22 @@ _LINK_MASTER = 10
 _LINK_EXT_MASK = 29
 _SKIP_STATISTICS = 0x8
 _ADDRESS_ADDRESS = 1
+_ADDRESS_LOCAL = 2
+_NEIGHBOUR_ADDRESS = 1
+_NEIGHBOUR_MAC = 2
 _ADDRESS_FLAGS = 8
 _TENTATIVE = 0x40
 _DUPLICATE = 0x08
 _OPTIMISTIC = 0x04
 
+_AF_INET = 2
 _AF_INET6 = 10
-_IPV6_SIZE = 16
+_SIZES = {_AF_INET: 4, _AF_INET6: 16}
 
 _HEADER = struct.Struct("=IHHII")
 _LINK_MESSAGE = struct.Struct("=BxHiII")
 _ADDRESS_MESSAGE = struct.Struct("=BBBBI")
+_NEIGHBOUR_MESSAGE = struct.Struct("=BxxxiHBB")
 _ATTRIBUTE = struct.Struct("=HH")
 _TYPE_MASK = 0x3FFF
 _LINK_LAYER_GROUP_FAMILY = 7
@@ -77,18 +89,28 @@ class LinkGone(msgspec.Struct, frozen=True):
 
 
 class AddressChanged(msgspec.Struct, frozen=True):
-    """A link has an IPv6 address, which may not be usable yet."""
+    """A link has an address, which may not be usable yet."""
 
     index: int
     address: bytes
     is_usable: bool
+    prefix_len: int
 
 
 class AddressGone(msgspec.Struct, frozen=True):
-    """A link has lost an IPv6 address."""
+    """A link has lost an address."""
 
     index: int
     address: bytes
+
+
+class NeighbourFound(msgspec.Struct, frozen=True):
+    """What the kernel knows about a neighbour."""
+
+    index: int
+    address: bytes
+    mac: bytes
+    """Empty when it does not know."""
 
 
 class DumpDone(msgspec.Struct, frozen=True):
@@ -104,18 +126,28 @@ class KernelError(msgspec.Struct, frozen=True):
     errno: int
 
 
-LinkEvent = LinkChanged | LinkGone | AddressChanged | AddressGone | DumpDone | KernelError
+LinkEvent = (
+    LinkChanged | LinkGone | AddressChanged | AddressGone | NeighbourFound | DumpDone | KernelError
+)
 
 
 def dump_request(message_type: int, sequence: int) -> bytes:
-    """Encode the request for all links (GET_LINK) or all IPv6 addresses (GET_ADDRESS)."""
+    """Encode the request for all links (GET_LINK) or all addresses (GET_ADDRESS)."""
     if message_type == GET_LINK:
         body = _LINK_MESSAGE.pack(0, 0, 0, 0, 0)
         body += _ATTRIBUTE.pack(8, _LINK_EXT_MASK) + struct.pack("=I", _SKIP_STATISTICS)
     else:
-        body = _ADDRESS_MESSAGE.pack(_AF_INET6, 0, 0, 0, 0)
+        body = _ADDRESS_MESSAGE.pack(0, 0, 0, 0, 0)
     size = _HEADER.size + len(body)
     return _HEADER.pack(size, message_type, _REQUEST | _DUMP, sequence, 0) + body
+
+
+def neighbour_request(index: int, address: bytes, sequence: int) -> bytes:
+    """Encode the question what the kernel knows about one neighbour of a link."""
+    family = _AF_INET6 if len(address) == _SIZES[_AF_INET6] else _AF_INET
+    body = _NEIGHBOUR_MESSAGE.pack(family, index, 0, 0, 0)
+    body += _ATTRIBUTE.pack(_ATTRIBUTE.size + len(address), _NEIGHBOUR_ADDRESS) + address
+    return _HEADER.pack(_HEADER.size + len(body), _GET_NEIGHBOUR, _REQUEST, sequence, 0) + body
 
 
 def decode(received: bytes) -> list[LinkEvent]:
@@ -146,7 +178,7 @@ def _decode_message(kind: int, flags: int, body: bytes, at: int) -> LinkEvent | 
         return _decode_link(kind, body, at)
     if kind in {_NEW_ADDRESS, _DEL_ADDRESS}:
         return _decode_address(kind, body, at)
-    return None
+    return _decode_neighbour(body, at) if kind == _NEW_NEIGHBOUR else None
 
 
 def _decode_link(kind: int, body: bytes, at: int) -> LinkEvent | None:
@@ -172,17 +204,28 @@ def _decode_link(kind: int, body: bytes, at: int) -> LinkEvent | None:
 def _decode_address(kind: int, body: bytes, at: int) -> LinkEvent | None:
     if len(body) < _ADDRESS_MESSAGE.size:
         raise WireError("netlink", "an address is cut off", offset=at)
-    family, _, short_flags, _, index = _ADDRESS_MESSAGE.unpack_from(body)
+    family, prefix_len, short_flags, _, index = _ADDRESS_MESSAGE.unpack_from(body)
     attributes = dict(_attributes(body[_ADDRESS_MESSAGE.size :], at))
-    address = attributes.get(_ADDRESS_ADDRESS, b"")
-    if family != _AF_INET6 or len(address) != _IPV6_SIZE:
+    # On a point-to-point link the other one is the peer's.
+    address = attributes.get(_ADDRESS_LOCAL) or attributes.get(_ADDRESS_ADDRESS, b"")
+    if len(address) != _SIZES.get(family, -1):
         return None
     if kind == _DEL_ADDRESS:
         return AddressGone(index, address)
     long_flags = attributes.get(_ADDRESS_FLAGS, b"")
     flags = int(struct.unpack("=I", long_flags)[0]) if len(long_flags) == 4 else short_flags  # noqa: PLR2004
     is_tentative = bool(flags & _TENTATIVE) and not flags & _OPTIMISTIC
-    return AddressChanged(index, address, is_usable=not (is_tentative or flags & _DUPLICATE))
+    is_usable = not (is_tentative or flags & _DUPLICATE)
+    return AddressChanged(index, address, is_usable=is_usable, prefix_len=prefix_len)
+
+
+def _decode_neighbour(body: bytes, at: int) -> LinkEvent | None:
+    if len(body) < _NEIGHBOUR_MESSAGE.size:
+        raise WireError("netlink", "a neighbour is cut off", offset=at)
+    _, index, _, _, _ = _NEIGHBOUR_MESSAGE.unpack_from(body)
+    attributes = dict(_attributes(body[_NEIGHBOUR_MESSAGE.size :], at))
+    address = attributes.get(_NEIGHBOUR_ADDRESS, b"")
+    return NeighbourFound(index, address, attributes.get(_NEIGHBOUR_MAC, b""))
 
 
 def _attributes(body: bytes, at: int) -> Iterator[tuple[int, bytes]]:
@@ -200,11 +243,15 @@ def _aligned(size: int) -> int:
 
 
 class LinkTable:
-    """All links of the node, kept up to date by events."""
+    """All links of the node, kept up to date by events.
 
-    def __init__(self) -> None:
+    Of addresses of single hosts only `own` is kept, and what is link-local.
+    """
+
+    def __init__(self, own: bytes = b"") -> None:
+        self._own = own
         self._links: dict[int, LinkChanged] = {}
-        self._addresses: dict[int, dict[bytes, bool]] = {}
+        self._addresses: dict[int, dict[bytes, AddressChanged]] = {}
 
     def apply(self, event: LinkEvent) -> bool:
         """Take in an event; return whether anything that `links` returns may have changed."""
@@ -217,10 +264,12 @@ class LinkTable:
                 self._addresses.pop(event.index, None)
                 return self._links.pop(event.index, None) is not None
             case AddressChanged():
-                addresses = self._addresses.setdefault(event.index, {})
-                if addresses.get(event.address) == event.is_usable:
+                if not self._is_kept(event):
                     return False
-                addresses[event.address] = event.is_usable
+                addresses = self._addresses.setdefault(event.index, {})
+                if addresses.get(event.address) == event:
+                    return False
+                addresses[event.address] = event
             case AddressGone():
                 return self._addresses.get(event.index, {}).pop(event.address, None) is not None
             case _:
@@ -229,22 +278,26 @@ class LinkTable:
 
     def links(self) -> list[Link]:
         """Return the links by index."""
-        return [
-            Link(
-                index=link.index,
-                name=link.name,
-                flags=link.flags,
-                mac=link.mac,
-                has_master=link.has_master,
-                link_locals=tuple(
-                    address
-                    for address, is_usable in self._addresses.get(link.index, {}).items()
-                    if is_usable and _is_link_local(address)
-                ),
-            )
-            for _, link in sorted(self._links.items())
-        ]
+        return [self._link(link) for _, link in sorted(self._links.items())]
+
+    def _is_kept(self, event: AddressChanged) -> bool:
+        address = event.address
+        is_single = event.prefix_len == 8 * len(address)
+        return not is_single or address == self._own or _is_link_local(address)
+
+    def _link(self, link: LinkChanged) -> Link:
+        usable = [one for one in self._addresses.get(link.index, {}).values() if one.is_usable]
+        return Link(
+            index=link.index,
+            name=link.name,
+            flags=link.flags,
+            mac=link.mac,
+            has_master=link.has_master,
+            link_locals=tuple(one.address for one in usable if _is_link_local(one.address)),
+            addresses=tuple((one.address, one.prefix_len) for one in usable),
+        )
 
 
 def _is_link_local(address: bytes) -> bool:
-    return address[0] == 0xFE and address[1] & 0xC0 == 0x80  # noqa: PLR2004 (fe80::/10)
+    """Whether it is in fe80::/10."""
+    return len(address) == _SIZES[_AF_INET6] and address[0] == 0xFE and address[1] & 0xC0 == 0x80  # noqa: PLR2004

@@ -24,15 +24,15 @@ def make(*, lease_s: float = 600.0) -> AnnouncerCore:
 def test_nothing_is_owned_before_everything_is_known() -> None:
     """Links, the socket and a desired state must all be there, in whatever order."""
     core = make()
-    assert not core.observation().owned
+    assert not core.observation(1.0).owned
     core.on_brain_message(WANTED, 1.0)
     core.on_links(LINKS, 1.0)
-    assert not core.observation().owned
+    assert not core.observation(1.0).owned
     effects = core.on_transport(1.0)
     core.validate()
     assert sum(isinstance(effect, SendFrame) for effect in effects) == 2
     assert Tell("layer2.announced", {"service": "a/b", "ips": ["10.0.0.1"]}) in effects
-    observation = core.observation(0.5)
+    observation = core.observation(1.0, loop_lag_s=0.5)
     assert observation.revision == 5
     assert [owned.service for owned in observation.owned] == ["a/b"]
     assert (observation.live, observation.interfaces) == (("me",), ("eth0", "eth9"))
@@ -45,7 +45,7 @@ def running(*, lease_s: float = 600.0) -> AnnouncerCore:
     core.on_links(LINKS, 1.0)
     core.on_transport(1.0)
     core.on_brain_message(WANTED, 1.0)
-    assert core.observation().owned
+    assert core.observation(1.0).owned
     return core
 
 
@@ -55,12 +55,12 @@ def test_lease_ends_and_a_brain_revives() -> None:
     core.on_brain_message(Renewal(5), 9.0)
     while (deadline := core.next_deadline()) is not None and deadline < 19.0:
         core.on_deadline(deadline)
-    assert core.observation().owned
+    assert core.observation(1.0).owned
     effects = core.on_deadline(19.0)
     assert Tell("announcer.lease_expired", {}, level="error") in effects
-    assert not core.observation().owned
+    assert not core.observation(1.0).owned
     core.on_brain_message(Renewal(5), 30.0)
-    assert core.observation().owned
+    assert core.observation(1.0).owned
     core.validate()
 
 
@@ -69,7 +69,7 @@ def test_stop_of_a_lonely_node_is_silent_at_once() -> None:
     core = running()
     effects = core.on_stop(2.0)
     assert Finish() in effects
-    assert not core.observation().owned
+    assert not core.observation(1.0).owned
 
 
 def test_change_of_ownership_is_observed() -> None:
@@ -78,7 +78,7 @@ def test_change_of_ownership_is_observed() -> None:
     effects = core.on_brain_message(DesiredState(6), 2.0)
     assert Observe() in effects
     assert Tell("layer2.withdrawn", {"service": "a/b"}) in effects
-    assert core.observation().revision == 6
+    assert core.observation(1.0).revision == 6
 
 
 def test_disabled_membership_takes_everybody_for_alive() -> None:
@@ -88,6 +88,6 @@ def test_disabled_membership_takes_everybody_for_alive() -> None:
         core.on_links(LINKS, 1.0)
         core.on_transport(1.0)
         core.on_brain_message(WANTED, 1.0)
-        assert bool(core.observation().owned) == owns
+        assert bool(core.observation(1.0).owned) == owns
         core.on_stop(2.0)
-        assert not core.observation().owned
+        assert not core.observation(1.0).owned
