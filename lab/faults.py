@@ -1,6 +1,7 @@
-"""Faults as verbs: cables, lossy and blocked paths, partitions, foreign claims.
+"""Faults as verbs: cables, interfaces, lossy and blocked paths, partitions, foreign claims.
 
-Cables are cut at the bridge, so the host sees its carrier go.  Everything else is one nftables
+Cables are cut at the bridge, so the host sees its carrier go; an interface is set down in the host
+itself, which takes its routes along until it is set up again.  Everything else is one nftables
 table in the LAN's namespace, rendered anew from the recorded faults at each change and loaded
 atomically.  The kernel at hand has no netem; delay is a relay process between a host's cable and
 the bridge.
@@ -50,6 +51,7 @@ class State:
     """All faults in force."""
 
     cut: list[str] = field(default_factory=list)
+    down: list[str] = field(default_factory=list)
     drops: list[Drop] = field(default_factory=list)
     blocked: list[tuple[str, str]] = field(default_factory=list)
     delayed: dict[str, float] = field(default_factory=dict)
@@ -106,6 +108,7 @@ class Faults:
         fields = json.loads(self._file.read_text())
         return State(
             cut=fields["cut"],
+            down=fields.get("down", []),
             drops=[Drop(**drop) for drop in fields["drops"]],
             blocked=[(a, b) for a, b in fields["blocked"]],
             delayed=fields["delayed"],
@@ -119,16 +122,35 @@ class Faults:
         state.cut = sorted({*state.cut, *hosts})
         self._save(state)
 
+    def link_down(self, *hosts: str) -> None:
+        """Set the interface of hosts down, on their own side."""
+        state = self.state()
+        for host in hosts:
+            netns.ip(self._site.namespace(host), "link", "set", "eth0", "down")
+        state.down = sorted({*state.down, *hosts})
+        self._save(state)
+
+    def link_up(self, *hosts: str) -> None:
+        """Set the interface of hosts up again, with the addresses and routes it had."""
+        state = self.state()
+        for host in hosts:
+            topology.reconfigure(self._site.plan, host)
+        state.down = sorted({*state.down} - {*hosts})
+        self._save(state)
+
     def heal(self, *hosts: str) -> None:
         """End every fault of the named hosts, or all faults when none is named."""
         state = self.state()
-        chosen = set(hosts) or {*state.cut, *state.delayed}
+        chosen = set(hosts) or {*state.cut, *state.down, *state.delayed}
+        for host in sorted(chosen & set(state.down)):
+            topology.reconfigure(self._site.plan, host)
         for host in sorted(chosen & set(state.delayed)):
             self._end_delay(host)
             del state.delayed[host]
         for host in sorted(chosen & set(state.cut)):
             self._cable(host, "up")
         state.cut = [host for host in state.cut if host not in chosen]
+        state.down = [host for host in state.down if host not in chosen]
         if hosts:
             state.drops = [drop for drop in state.drops if drop.host not in chosen]
             state.blocked = [pair for pair in state.blocked if not chosen & set(pair)]

@@ -202,22 +202,40 @@ def attach(plan: Plan, host: HostPlan, *, router_as_default: bool = True) -> str
             f"link set {host.name} up",
         ],
     )
+    configure(plan, host, router_as_default=router_as_default)
+    return name
+
+
+def configure(plan: Plan, host: HostPlan, *, router_as_default: bool = True) -> None:
+    """Set a host's interface up and give it its addresses and its default routes.
+
+    Setting an interface down takes IPv6 addresses and all routes away; this brings them back.
+    """
     routes = []
     if host.number != ROUTER_NUMBER and router_as_default:
         routes = [
-            f"route add default via {plan.router.ipv4}",
-            f"route add default via {plan.router.ipv6}",
+            f"route replace default via {plan.router.ipv4}",
+            f"route replace default via {plan.router.ipv6}",
         ]
     netns.ip_batch(
-        name,
+        plan.namespace(host.name),
         [
             "link set eth0 up",
-            f"addr add {host.ipv4}/24 brd + dev eth0",
-            f"addr add {host.ipv6}/64 dev eth0 nodad",
+            f"addr replace {host.ipv4}/24 brd + dev eth0",
+            f"addr replace {host.ipv6}/64 dev eth0 nodad",
             *routes,
         ],
     )
-    return name
+
+
+def reconfigure(plan: Plan, name: str) -> None:
+    """Bring a host of the plan back on the LAN after its interface was set down."""
+    host = next((host for host in plan.hosts if host.name == name), None)
+    if host is None:
+        raise LabError(f"host {name!r} is not of the plan: its interface cannot be set up again")
+    configure(plan, host)
+    if host.name == plan.control_plane.name or isinstance(host, NodePlan):
+        _add_pod_routes(plan, host)
 
 
 def make_namespace(name: str, *, forwards: bool) -> None:
@@ -269,8 +287,8 @@ def _make_lan(plan: Plan) -> None:
 
 def _add_pod_routes(plan: Plan, host: HostPlan) -> None:
     others = [node for node in plan.nodes if node.name != host.name]
-    lines = [f"route add {node.pod_cidr4} via {node.ipv4}" for node in others]
-    lines += [f"route add {node.pod_cidr6} via {node.ipv6}" for node in others]
+    lines = [f"route replace {node.pod_cidr4} via {node.ipv4}" for node in others]
+    lines += [f"route replace {node.pod_cidr6} via {node.ipv6}" for node in others]
     netns.ip_batch(plan.namespace(host.name), lines)
 
 

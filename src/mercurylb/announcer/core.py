@@ -101,6 +101,8 @@ class AnnouncerCore:
         self._notebook = Notebook()
         self._refresh_at: float | None = None
         self._refreshed_at = float("-inf")
+        self._seen_owned = responder.owned
+        """The responder gives the same object as long as nothing changes."""
         self._owned: dict[str, OwnedAddresses] = {}
         self._live: frozenset[str] | None = frozenset()
 
@@ -233,6 +235,10 @@ class AnnouncerCore:
             scheduling=scheduling,
         )
 
+    def refused(self) -> Mapping[str, int]:
+        """Return how much of the membership's input was not believed, by reason."""
+        return self.membership.counts()
+
     def validate(self) -> None:
         """Assert the invariants of all parts."""
         self.membership.validate()
@@ -323,9 +329,10 @@ class AnnouncerCore:
     def _finish(self, effects: list[CoreEffect], now: float) -> list[CoreEffect]:
         """Add what all facts have in common: our note, and the story of who owns what."""
         effects += self._tell_note(now)
-        owned = {owned.service: owned for owned in self.responder.owned}
-        if owned == self._owned:
+        if self.responder.owned is self._seen_owned:
             return effects
+        self._seen_owned = self.responder.owned
+        owned = {owned.service: owned for owned in self._seen_owned}
         before, self._owned = self._owned, owned
         for name in sorted(owned.keys() - before.keys()):
             fields: dict[str, object] = {"service": name, "ips": list(owned[name].addresses)}

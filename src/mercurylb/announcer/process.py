@@ -4,7 +4,8 @@ The brain is forked before the event loop exists, and again, when it has died, w
 for that moment: a fork always happens with a clean stack and no running loop, and costs the wire
 the few milliseconds that a fork of a small process takes.
 In the child nothing of the announcer is torn down; its descriptors are closed and its objects are
-left alone until the child exits.
+left alone until the child exits. Log lines leave through an `Outlet`, which never blocks; the brain
+writes to standard output as any program does.
 
 Exit codes: 0 after a planned stop; the brain's own code when it exits before it ever said what it
 wants, since then it is its configuration that is wrong; 1 for a second signal or a broken
@@ -23,6 +24,7 @@ import traceback
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NoReturn
 
+from mercurylb.announcer.outlet import Outlet
 from mercurylb.announcer.wire import Wire
 from mercurylb.telemetry import logs as log
 
@@ -60,7 +62,10 @@ class _Announcer:
     def __init__(self, settings: AnnouncerSettings, brain: Brain) -> None:
         self._settings = settings
         self._brain = brain
-        log.configure(log.parse_level(settings.log_level) or log.Level.INFO)
+        self._level = log.parse_level(settings.log_level) or log.Level.INFO
+        self._outlet = Outlet()
+        log.configure(self._level, stream=self._outlet)
+        self._scheduling = ""
         self._wire: Wire | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._brain_pid = 0
@@ -75,11 +80,12 @@ class _Announcer:
         gc.collect()
         gc.freeze()
         gc.set_threshold(*_GC_THRESHOLDS)
-        scheduling = _prefer_this_process()
+        self._scheduling = _prefer_this_process()
         self._fork_brain()
         loop = self._loop = asyncio.new_event_loop()
         loop.set_exception_handler(self._on_loop_error)
-        log.info("announcer.started", node=self._settings.node, scheduling=scheduling)
+        self._outlet.attach(loop)
+        log.info("announcer.started", node=self._settings.node, scheduling=self._scheduling)
         for number in STOP_SIGNALS:
             loop.add_signal_handler(number, self._on_stop_signal)
         loop.add_signal_handler(signal.SIGCHLD, self._reap)
@@ -92,11 +98,13 @@ class _Announcer:
         log.info("announcer.stopped", code=self._exit_code)
         if self._wire is not None:
             self._wire.close()
+        self._outlet.close()
         return self._exit_code
 
     def _start(self) -> None:
         self._wire = Wire(
             self._settings,
+            scheduling=self._scheduling,
             on_desired=self._on_desired,
             on_finished=self._on_finished,
         )
@@ -116,6 +124,7 @@ class _Announcer:
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, OWN_SIGNALS)
         pid = os.fork()
         if pid == 0:
+            log.configure(self._level)
             _become_brain(self._brain, theirs, mask)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         theirs.close()

@@ -41,6 +41,10 @@ def to_lines(explanation: Explanation) -> Iterator[tuple[str, str]]:
     for announcer in explanation.announcers:
         where = f" ({announcer.detail})" if announcer.detail else ""
         yield "", f"Says     {announcer.node} that it announces it by {announcer.protocol}{where}"
+    for each in explanation.disputes:
+        who = f"node {each.node}" if each.node else "a stranger"
+        what = f"{each.address} is also claimed by {who} ({each.mac})"
+        yield "error", f"Conflict {what} on {each.interface} since {each.since}"
     for problem in explanation.problems[:PROBLEMS_MAX]:
         yield "error", f"Problem  {problem}"
     more = len(explanation.problems) - PROBLEMS_MAX

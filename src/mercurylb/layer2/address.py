@@ -26,11 +26,11 @@ class FrameCounts(msgspec.Struct, frozen=True):
 class Counter:
     """The frames of one address."""
 
-    __slots__ = ("gratuitous", "requests", "responses")
+    __slots__ = ("answers", "gratuitous")
 
     def __init__(self) -> None:
-        self.requests = 0
-        self.responses = 0
+        self.answers = 0
+        """Requests, each of which is answered at once."""
         self.gratuitous = 0
 
 
@@ -64,6 +64,10 @@ class AddressBook:
         self._by_packed: dict[bytes, Address] = {}
         self._counters: dict[str, Counter] = {}
 
+    def __contains__(self, text: object) -> bool:
+        """Return whether an address is announced."""
+        return text in self._addresses
+
     def texts(self) -> tuple[str, ...]:
         """Return the addresses, sorted."""
         return tuple(sorted(self._addresses))
@@ -83,7 +87,7 @@ class AddressBook:
     def counts(self) -> tuple[FrameCounts, ...]:
         """Return the counters of every address announced so far, sorted by address."""
         return tuple(
-            FrameCounts(text, counter.requests, counter.responses, counter.gratuitous)
+            FrameCounts(text, counter.answers, counter.answers, counter.gratuitous)
             for text, counter in sorted(self._counters.items())
         )
 

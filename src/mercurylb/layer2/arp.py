@@ -27,6 +27,8 @@ PACKET_END = 42
 PADDING = bytes(60 - PACKET_END)
 
 _HARDWARE = b"\x00\x01\x08\x00\x06\x04"
+_LENGTHS = b"\x06\x04"
+_LENGTHS_AND_REQUEST = b"\x06\x04\x00\x01"
 
 
 class ArpPacket(msgspec.Struct, frozen=True):
@@ -47,7 +49,7 @@ def decode(frame: bytes) -> ArpPacket:
         raise WireError("arp", f"{len(frame)} bytes are no whole packet", offset=len(frame))
     if frame[12:14] != ETHERTYPE:
         raise WireError("arp", f"ethertype {frame[12:14].hex()}", offset=12)
-    if frame[18:20] != b"\x06\x04":
+    if frame[18:20] != _LENGTHS:
         raise WireError("arp", f"address lengths {frame[18]} and {frame[19]}", offset=18)
     return ArpPacket(
         destination=frame[0:6],
@@ -78,19 +80,31 @@ def encode(packet: ArpPacket) -> bytes:
     )
 
 
+def is_whole(frame: bytes) -> bool:
+    """Return whether a frame holds an ARP packet for IPv4, whatever it says."""
+    return len(frame) >= PACKET_END and frame[12:14] == ETHERTYPE and frame[18:20] == _LENGTHS
+
+
+def is_request(frame: bytes, mac: bytes) -> bool:
+    """Return whether a frame is a request for the owner of `mac` or for everybody; the hot path."""
+    return (
+        frame[18:22] == _LENGTHS_AND_REQUEST
+        and (frame[:6] == BROADCAST or frame[:6] == mac)
+        and frame[12:14] == ETHERTYPE
+        and len(frame) >= PACKET_END
+    )
+
+
 def check_request(frame: bytes, mac: bytes) -> Drop | None:
     """Say why a frame is no request for the owner of `mac`; None when it is one.
 
     The checks come in the order of MetalLB 0.16; whether the target is announced is the caller's.
     """
-    if len(frame) < PACKET_END or frame[12:14] != ETHERTYPE or frame[18:20] != b"\x06\x04":
+    if not is_whole(frame):
         return Drop.MALFORMED
     if frame[20:22] != b"\x00\x01":
         return Drop.ARP_REPLY
-    destination = frame[:6]
-    if destination not in (BROADCAST, mac):
-        return Drop.ETHERNET_DESTINATION
-    return None
+    return None if is_request(frame, mac) else Drop.ETHERNET_DESTINATION
 
 
 def reply_template(mac: bytes, ip: bytes) -> bytes:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Container, Iterable
 
 TICK_S = 1.1
 BURST_S = 5.0
@@ -34,9 +34,9 @@ class BurstSchedule:
             self._tick_at = now + TICK_S
         return is_new
 
-    def forget(self, address: str) -> None:
-        """End the burst of a withdrawn address."""
-        self._until.pop(address, None)
+    def keep(self, announced: Container[str]) -> None:
+        """End the bursts of addresses that are withdrawn."""
+        self._until = {text: until for text, until in self._until.items() if text in announced}
         if not self._until:
             self._tick_at = None
 

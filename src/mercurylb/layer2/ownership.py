@@ -17,7 +17,8 @@ import msgspec
 from mercurylb.layer2.ability import ABLE, Carriers, Unable, unable_for
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence, Set as AbstractSet
+    from collections.abc import Mapping, Sequence
+    from collections.abc import Set as AbstractSet
 
     from mercurylb.layer2.interface import NodeInterfaces
 

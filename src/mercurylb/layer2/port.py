@@ -30,6 +30,11 @@ class Port:
         self.ndp: dict[bytes, Counter] = {}
         self.groups: set[bytes] = set()
 
+    @property
+    def index(self) -> int:
+        """Return the interface's index."""
+        return self.interface.index
+
     def fill(self, addresses: Iterable[Address]) -> None:
         """Make the tables anew."""
         self.arp.clear()
@@ -73,7 +78,7 @@ class Port:
                 ),
             )
         address.counter.gratuitous += len(frames)
-        return [SendFrame(interface.index, frame) for frame in frames]
+        return [SendFrame(self.index, frame) for frame in frames]
 
     def defence(self, address: Address) -> list[SendFrame]:
         """Return the one announcement that RFC 5227 §2.4 grants against a claim."""
@@ -84,7 +89,7 @@ class Port:
     def filter(self, *, has_claims: bool) -> ChangeFilter:
         """Return what the kernel is to deliver."""
         return ChangeFilter(
-            self.interface.index,
+            self.index,
             tuple(sorted(self.arp)),
             tuple(sorted(self.ndp)),
             has_claims=has_claims,
@@ -95,14 +100,14 @@ class Port:
         if self.interface.link_local is None or group in self.groups:
             return []
         self.groups.add(group)
-        return [JoinGroup(self.interface.index, group)]
+        return [JoinGroup(self.index, group)]
 
     def leave(self, group: bytes) -> list[LeaveGroup]:
         """Stop being a listener of a group, if ever it was joined."""
         if group not in self.groups:
             return []
         self.groups.discard(group)
-        return [LeaveGroup(self.interface.index, group)]
+        return [LeaveGroup(self.index, group)]
 
     def validate(self, addresses: Iterable[Address], groups: set[bytes]) -> None:
         """Assert that tables and groups are what the addresses demand."""

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 SLICE_S = 0.002
+OVERDUE_S = 0.25
+"""A timer that is later than this comes before any fact: the process stood still, and what waited
+in its sockets must not be taken for news."""
 _SLICE_COUNT = 32
 
 E = TypeVar("E")
@@ -51,6 +54,14 @@ class Driver(Generic[E]):
         if not self._is_slice_due:
             self._run_slice()
         self._arm()
+
+    def catch_up(self) -> float:
+        """Do what is long overdue, and return the time for the fact that comes next."""
+        now = time.monotonic()
+        if self._timer is not None and now - self._timer.when() > OVERDUE_S:
+            self._timer.cancel()
+            self._fire()
+        return now
 
     def take_lag(self) -> float:
         """Return the longest the timer was late since this was asked last."""

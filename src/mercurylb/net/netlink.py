@@ -14,6 +14,7 @@ there). They say nothing about its links, so they are left out of the table.
 from __future__ import annotations
 
 import struct
+import sys
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -48,6 +49,9 @@ _LINK_MAC = 1
 _LINK_NAME = 3
 _LINK_MASTER = 10
 _LINK_EXT_MASK = 29
+_LINK_EVENT = 44
+_BONDING_FAILOVER = 3
+_NOTIFY_PEERS = 4
 _SKIP_STATISTICS = 0x8
 _ADDRESS_ADDRESS = 1
 _ADDRESS_LOCAL = 2
@@ -80,6 +84,8 @@ class LinkChanged(msgspec.Struct, frozen=True):
     flags: int
     mac: bytes
     has_master: bool
+    is_notice: bool = False
+    """The neighbours are to be told anew where it is: a bond failed over, a machine moved."""
 
 
 class LinkGone(msgspec.Struct, frozen=True):
@@ -192,12 +198,14 @@ def _decode_link(kind: int, body: bytes, at: int) -> LinkEvent | None:
     attributes = dict(_attributes(body[_LINK_MESSAGE.size :], at))
     name = attributes.get(_LINK_NAME, b"").split(b"\x00")[0].decode(errors="replace")
     master = attributes.get(_LINK_MASTER, b"")
+    event = int.from_bytes(attributes.get(_LINK_EVENT, b""), sys.byteorder)
     return LinkChanged(
         index=index,
         name=name,
         flags=flags,
         mac=attributes.get(_LINK_MAC, b""),
         has_master=any(master),
+        is_notice=event in {_BONDING_FAILOVER, _NOTIFY_PEERS},
     )
 
 
@@ -252,33 +260,42 @@ class LinkTable:
         self._own = own
         self._links: dict[int, LinkChanged] = {}
         self._addresses: dict[int, dict[bytes, AddressChanged]] = {}
+        self._notices: dict[int, int] = {}
 
     def apply(self, event: LinkEvent) -> bool:
         """Take in an event; return whether anything that `links` returns may have changed."""
         match event:
             case LinkChanged():
-                if self._links.get(event.index) == event:
-                    return False
-                self._links[event.index] = event
+                return self._take_link(event)
             case LinkGone():
                 self._addresses.pop(event.index, None)
+                self._notices.pop(event.index, None)
                 return self._links.pop(event.index, None) is not None
             case AddressChanged():
-                if not self._is_kept(event):
-                    return False
-                addresses = self._addresses.setdefault(event.index, {})
-                if addresses.get(event.address) == event:
-                    return False
-                addresses[event.address] = event
+                return self._take_address(event)
             case AddressGone():
                 return self._addresses.get(event.index, {}).pop(event.address, None) is not None
             case _:
                 return False
-        return True
 
     def links(self) -> list[Link]:
         """Return the links by index."""
         return [self._link(link) for _, link in sorted(self._links.items())]
+
+    def _take_link(self, event: LinkChanged) -> bool:
+        if event.is_notice:
+            self._notices[event.index] = self._notices.get(event.index, 0) + 1
+        is_news = self._links.get(event.index) != event or event.is_notice
+        self._links[event.index] = event
+        return is_news
+
+    def _take_address(self, event: AddressChanged) -> bool:
+        if not self._is_kept(event):
+            return False
+        addresses = self._addresses.setdefault(event.index, {})
+        is_news = addresses.get(event.address) != event
+        addresses[event.address] = event
+        return is_news
 
     def _is_kept(self, event: AddressChanged) -> bool:
         address = event.address
@@ -294,6 +311,7 @@ class LinkTable:
             mac=link.mac,
             has_master=link.has_master,
             link_locals=tuple(one.address for one in usable if _is_link_local(one.address)),
+            notices=self._notices.get(link.index, 0),
             addresses=tuple((one.address, one.prefix_len) for one in usable),
         )
 

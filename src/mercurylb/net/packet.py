@@ -3,6 +3,9 @@
 Each protocol has its own packet socket with a kernel filter. A socket is made deaf before it is
 bound, so nothing from before its first filter is ever read. Multicast groups are joined on ordinary
 UDP sockets, because that makes the kernel send the listener reports that snooping switches need.
+
+Before a batch of frames is answered the fence is asked once; behind it everything that waited is
+thrown away.
 """
 
 from __future__ import annotations
@@ -16,10 +19,12 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from mercurylb.errors import LinkError
+from mercurylb.layer2.drop import Drop
 from mercurylb.net import bpf
 
 if TYPE_CHECKING:
     from mercurylb.layer2.interface import Interface
+    from mercurylb.net.fence import Fence
 
 ARP = 0x0806
 IPV6 = 0x86DD
@@ -29,19 +34,31 @@ FRAME_SIZE_MAX = 2048
 GROUPS_PER_SOCKET = 64
 """Each membership takes socket memory, of which there is little (`net.core.optmem_max`)."""
 RECEIVE_BUFFER_BYTES = 1 << 20
+STALE_MAX = 16384
+"""Frames thrown away at once: more than the buffer holds of the smallest."""
 
 _SO_ATTACH_FILTER = 26
 _SO_DETACH_FILTER = 27
 
-Answer = Callable[[int, bytes], object]
-"""Interface index and frame to the reply, or to anything but bytes when there is none."""
+Answer = Callable[[int, bytes], bytes | Drop]
+"""Interface index and frame to the reply, or to why there is none."""
 
 
 class PacketPort:
     """One interface on the wire."""
 
-    def __init__(self, interface: Interface, *, answer_arp: Answer, answer_ndp: Answer) -> None:
+    def __init__(
+        self,
+        interface: Interface,
+        *,
+        answer_arp: Answer,
+        answer_ndp: Answer,
+        on_claim: Callable[[int, bytes], None],
+        fence: Fence,
+    ) -> None:
         self.interface = interface
+        self._on_claim = on_claim
+        self._fence = fence
         self.send_errors = 0
         self._loop = asyncio.get_running_loop()
         self._sockets: dict[int, socket.socket] = {}
@@ -73,12 +90,17 @@ class PacketPort:
         except OSError:
             self.send_errors += 1
 
-    def filter(self, *, arp: Sequence[bytes], ndp: Sequence[bytes]) -> None:
-        """Let the kernel deliver requests for these targets only."""
+    def filter(
+        self, *, arp: Sequence[bytes], ndp: Sequence[bytes], has_claims: bool = True
+    ) -> None:
+        """Let the kernel deliver requests for these targets, and claims to them, only."""
+        index = self.interface.index
         if ARP in self._sockets:
-            attach_filter(self._sockets[ARP], bpf.arp_filter(arp))
+            program = bpf.arp_filter(arp, interface=index, has_claims=has_claims)
+            attach_filter(self._sockets[ARP], program)
         if IPV6 in self._sockets:
-            attach_filter(self._sockets[IPV6], bpf.ndp_filter(ndp))
+            program = bpf.ndp_filter(ndp, interface=index, has_claims=has_claims)
+            attach_filter(self._sockets[IPV6], program)
 
     def join(self, group: bytes) -> None:
         """Become a listener of a multicast group; raise LinkError when the kernel refuses."""
@@ -95,9 +117,17 @@ class PacketPort:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
         attach_filter(sock, bpf.DROP_ALL)
         sock.bind((self.interface.name, ethertype))
-        index = self.interface.index
+        index, fence, claim, on_claim = (
+            self.interface.index,
+            self._fence,
+            Drop.CLAIM,
+            self._on_claim,
+        )
 
         def read() -> None:
+            if fence.is_stale:
+                fence.dropped_count += _throw_away(sock)
+                return
             receive, send = sock.recv, sock.send
             for _ in range(BATCH_MAX):
                 try:
@@ -110,8 +140,20 @@ class PacketPort:
                         send(reply)
                     except OSError:
                         self.send_errors += 1
+                elif reply is claim:
+                    on_claim(index, frame)
 
         self._loop.add_reader(sock, read)
+
+
+def _throw_away(sock: socket.socket) -> int:
+    """Forget what waits in a socket; return how much it was."""
+    for count in range(STALE_MAX):
+        try:
+            sock.recv(1)
+        except OSError:
+            return count
+    return STALE_MAX
 
 
 class _Groups:

@@ -67,6 +67,7 @@ class CauseCode(StrEnum):
     SPEAKERS_NOT_RUNNING = "speakersNotRunning"
     INTERFACE_MISSING = "interfaceMissing"
     NOT_YET_ANNOUNCED = "notYetAnnounced"
+    ADDRESS_CONFLICT = "addressConflict"
 
 
 HEALTHY: Final = frozenset(

@@ -27,6 +27,7 @@ from mercurylb.plan.request import Offer, listed
 from mercurylb.plan.salvage import salvage
 from mercurylb.plan.service import is_ours, plan_all, plan_service
 from mercurylb.plan.snapshot import ServiceEvent, Snapshot
+from mercurylb.plan.testimony import Dispute, is_missed, read_disputes
 from mercurylb.plan.unannounced import why_unannounced
 
 if TYPE_CHECKING:
@@ -53,6 +54,8 @@ class Explanation(msgspec.Struct, frozen=True):
     """Who says that it announces it."""
     expected: str = ""
     """The node that is to announce it by layer 2; empty if none can."""
+    disputes: tuple[Dispute, ...] = ()
+    """Who else claims its addresses, as the announcing speaker sees it."""
     problems: tuple[Problem, ...] = ()
     """Of the configuration."""
     notes: tuple[str, ...] = ()
@@ -124,7 +127,10 @@ class _Explainer:
     def explain(self) -> Explanation:
         layer2, expected = self._rank()
         announcers = find_announcers(self.snapshot, self.key)
+        disputes = self._disputes()
         cause = self._why_no_address() or self._why_silent(layer2, expected, announcers)
+        if cause.code is CauseCode.ANNOUNCED and disputes:
+            cause = _disputed(disputes, cause)
         mine = [event for event in self.snapshot.events if event.service == self.key]
         mine.sort(key=lambda event: event.when)
         return Explanation(
@@ -135,6 +141,7 @@ class _Explainer:
             layer2=layer2 if self.has else None,
             announcers=announcers,
             expected=expected,
+            disputes=disputes,
             problems=self.speaker_rejections,
             notes=take_notes(self.snapshot, self.service, cause),
             events=tuple(mine[-_EVENTS_MAX:]),
@@ -214,6 +221,16 @@ class _Explainer:
             "look again; if it stays so, look at the controller's log",
         )
 
+    def _disputes(self) -> tuple[Dispute, ...]:
+        told = (
+            dispute
+            for item in self.snapshot.l2_statuses
+            if item.service_key == self.key
+            for dispute in read_disputes(item)
+            if dispute.address in self.has
+        )
+        return tuple(sorted(told))
+
     # --- the announcement --------------------------------------------------------------------
 
     def _rank(self) -> tuple[Layer2Decision, str]:
@@ -227,6 +244,8 @@ class _Explainer:
         }
         if not snapshot.are_pods_known:
             running = dict.fromkeys(nodes, True)
+        for node in running:
+            running[node] &= not is_missed(node, snapshot.configuration_states)
         expected = ""
         for _ in range(2):
             decision = plan_layer2(
@@ -310,6 +329,20 @@ class _Explainer:
             f" does{other}",
             "look again; if it stays so, look at the log of the speaker on that node",
         )
+
+
+def _disputed(disputes: tuple[Dispute, ...], announced: Cause) -> Cause:
+    first = disputes[0]
+    who = f"node {first.node}" if first.node else "a machine that is no node"
+    advice = "find that machine and give it another address, or take this one out of the pool"
+    if first.node:
+        advice = f"look at the log of the speaker on {first.node}"
+    return Cause(
+        CauseCode.ADDRESS_CONFLICT,
+        f"{announced.sentence}; {first.address} is also claimed by {who} with MAC {first.mac},"
+        f" seen on {first.interface} since {first.since}",
+        advice,
+    )
 
 
 def _about_pools(problems: tuple[Problem, ...]) -> tuple[Problem, ...]:

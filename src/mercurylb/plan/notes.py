@@ -8,6 +8,7 @@ from mercurylb.api.annotation import DEPRECATED_PREFIX
 from mercurylb.config.problem import clip
 from mercurylb.plan.cause import Cause, CauseCode
 from mercurylb.plan.request import listed
+from mercurylb.plan.testimony import missed_by
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,6 +23,7 @@ def take_notes(snapshot: Snapshot, service: Service, cause: Cause) -> tuple[str,
         *_missing(snapshot),
         *_programs(snapshot, cause),
         *_states(snapshot),
+        *_missed(snapshot),
         *_misplaced(snapshot),
         *_deprecated(service),
     )
@@ -58,6 +60,16 @@ def _states(snapshot: Snapshot) -> Iterator[str]:
         if item.status and item.status.result == "Invalid":
             summary = clip(item.status.error_summary, 512)
             yield f"ConfigurationState {item.metadata.key} is Invalid: {summary}"
+
+
+def _missed(snapshot: Snapshot) -> Iterator[str]:
+    """Tell which speakers the others miss, by their own words."""
+    for node, words in sorted(missed_by(snapshot.configuration_states).items()):
+        by_word: dict[str, list[str]] = {}
+        for speaker, word in words.items():
+            by_word.setdefault(word, []).append(speaker)
+        told = "; ".join(f"{clip(word, 64)} (says {listed(who)})" for word, who in by_word.items())
+        yield f"the speaker on {clip(node, 253)} is missed by others: {told}"
 
 
 def _misplaced(snapshot: Snapshot) -> Iterator[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import time
 from typing import TYPE_CHECKING
 
 from mercurylb import __version__
@@ -41,10 +42,12 @@ from mercurylb.kube.watch import Selection
 from mercurylb.kube.writer import Writer
 from mercurylb.net.channel import Channel
 from mercurylb.plan.desired import Observation, Renewal
+from mercurylb.plan.layer2 import Layer2Reason
 from mercurylb.speaker.l2_status import Author, owner_reference
+from mercurylb.speaker.member_report import MemberReporter
 from mercurylb.speaker.metrics import SpeakerMetrics
 from mercurylb.speaker.reporter import Reporter
-from mercurylb.speaker.view import Identity, Stores, View
+from mercurylb.speaker.view import Identity, Step, Stores, View
 from mercurylb.telemetry import logs as log
 from mercurylb.telemetry.daemon import (
     Stopped,
@@ -54,6 +57,7 @@ from mercurylb.telemetry.daemon import (
 )
 from mercurylb.telemetry.flags import FlagError
 from mercurylb.telemetry.metrics import Registry, add_process_metrics
+from mercurylb.telemetry.tls import tls_options_of
 
 if TYPE_CHECKING:
     import socket
@@ -79,6 +83,7 @@ def run(settings: SpeakerSettings, sock: socket.socket) -> int:
 
 
 async def _run(settings: SpeakerSettings, sock: socket.socket) -> None:
+    tls_options_of(settings)  # A bad flag ends the program before anything is asked of anybody.
     credentials = await load_credentials(os.environ)
     namespace = settings.namespace or credentials.namespace()
     if not namespace:
@@ -112,6 +117,7 @@ class _Brain:
         self._sock = sock
         self._channel: Channel[Observation] | None = None
         self._unreported: Observation | None = None
+        self._rejection = ""
         self._has_announcer = False
         self._registry = Registry()
         add_process_metrics(self._registry)
@@ -139,6 +145,8 @@ class _Brain:
             node=node,
             owner=owner,
         )
+        self._member_reporter = MemberReporter(self._writer)
+        self._state_key = f"{namespace}/{SPEAKER_NAME_PREFIX}{node}"
         self._reporter = Reporter(
             self._view,
             self._statuses,
@@ -214,12 +222,14 @@ class _Brain:
         for key in self._states.take_dirty():
             self._config_reporter.observe(self._states.get(key))
         step = self._view.step(self._reporter.announced)
+        self._metrics.config.updates.add(step.looked_at)
         if step.was_compiled:
-            self._metrics.config.updates.add(1)
-            self._metrics.config.note_config(is_accepted=not step.error)
-            self._config_reporter.report(step.error)
-            if step.error:
-                log.error("config.rejected", problems=step.error.splitlines())
+            self._note_configuration(step)
+        for decision in step.refusals:
+            is_selector = decision.reason is Layer2Reason.SHARED_IP_WITH_SERVICE_SELECTOR
+            tell = log.warning if is_selector else log.error
+            reason, detail = decision.reason, decision.detail
+            tell("speaker.service_refused", service=decision.service, reason=reason, detail=detail)
         if step.has_changed:
             desired = self._view.desired
             channel.send(desired)
@@ -227,8 +237,21 @@ class _Brain:
         if self._unreported is not None:
             observation, self._unreported = self._unreported, None
             self._reporter.on_observation(observation)
+            state = self._states.get(self._state_key)
+            self._member_reporter.step(observation.members, state, time.monotonic())
         else:
             self._reporter.write_statuses()
+
+    def _note_configuration(self, step: Step) -> None:
+        """Tell how the newest configuration fared; the same refusal is logged once."""
+        self._metrics.config.note_config(is_accepted=not step.error)
+        self._metrics.config.errors.add(step.is_in_use)
+        self._config_reporter.report(step.error)
+        if step.error and step.error != self._rejection:
+            log.error("config.rejected", problems=step.error.splitlines())
+        elif step.is_loaded:
+            log.info("config.loaded", revision=self._view.desired.revision)
+        self._rejection = step.error
 
     async def _renew(self, channel: Channel[Observation]) -> None:
         while True:

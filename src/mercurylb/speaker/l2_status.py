@@ -24,6 +24,7 @@ from mercurylb.api.service_l2_status import (
 )
 from mercurylb.kube.kinds import SERVICE_L2_STATUSES
 from mercurylb.kube.operation import Operation, Verb, encode
+from mercurylb.plan.testimony import CONFLICTS_ANNOTATION
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -38,6 +39,8 @@ class Announced(msgspec.Struct, frozen=True):
     """`namespace/name`."""
     interfaces: tuple[str, ...] | None
     """None: on all interfaces."""
+    conflicts: str = ""
+    """Value of the annotation about disputed addresses; empty for none."""
 
 
 class Author(msgspec.Struct, frozen=True):
@@ -93,7 +96,21 @@ def _diff_announced(
             encode({"status": _with_cleared_interfaces(status)}),
             subresource="status",
         )
+    if own is not None:
+        operations |= _diff_annotation(own, entry)
     return operations
+
+
+def _diff_annotation(own: ServiceL2Status, entry: Announced) -> dict[str, Operation]:
+    """Make the annotation say what there is to say; our annotation is all that is touched."""
+    before = (own.metadata.annotations or {}).get(CONFLICTS_ANNOTATION, "")
+    if before == entry.conflicts:
+        return {}
+    metadata = {"annotations": {CONFLICTS_ANNOTATION: entry.conflicts or None}}
+    body = encode({"metadata": metadata})
+    name, namespace = own.metadata.name, own.metadata.namespace
+    operation = Operation(Verb.MERGE, SERVICE_L2_STATUSES, name, namespace, body)
+    return {f"{own.metadata.key} annotation": operation}
 
 
 def _deletions(items: Iterable[ServiceL2Status]) -> dict[str, Operation]:

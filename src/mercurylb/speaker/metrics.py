@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections import Counter
+from typing import TYPE_CHECKING, Final
 
 from mercurylb.telemetry.daemon import ConfigMetrics
 
 if TYPE_CHECKING:
-    from mercurylb.plan.desired import Observation
+    from collections.abc import Iterable
+
+    from mercurylb.plan.desired import Count, Observation
+    from mercurylb.plan.testimony import Dispute
     from mercurylb.telemetry.metrics import Registry
+
+STRANGER: Final = "stranger"
+MEMBER: Final = "member"
+MEMBERSHIP: Final = "membership"
+WIRE: Final = "wire"
+FRAMES: Final = "frames"
+_PREFIXES: Final = (MEMBERSHIP, WIRE)
 
 
 class SpeakerMetrics:
@@ -44,6 +55,44 @@ class SpeakerMetrics:
             "mercurylb_announcer_loop_lag_seconds",
             "The longest the announcer's loop was late between two observations.",
         )
+        self._scheduling = registry.gauge(
+            "mercurylb_announcer_scheduling_info",
+            "1 for the scheduling class that the kernel granted the announcer.",
+            ("class",),
+        )
+        self.takeovers = registry.counter(
+            "mercurylb_layer2_takeovers_total",
+            "Times this node began to announce a service.",
+        )
+        self.withdrawals = registry.counter(
+            "mercurylb_layer2_withdrawals_total",
+            "Times this node ceased to announce a service, by the reason in the log.",
+            ("reason",),
+        )
+        self._conflicts = registry.gauge(
+            "mercurylb_layer2_conflicts",
+            "Claims on announced addresses by others that go on now: of strangers, or of members.",
+            ("kind",),
+        )
+        self._members = registry.gauge(
+            "mercurylb_membership_members",
+            "Other nodes' speakers, by their state as this node sees it.",
+            ("state",),
+        )
+        by_reason = ("reason",)
+        self._drops = {
+            FRAMES: registry.counter(
+                "mercurylb_layer2_dropped_frames_total", "Frames not answered.", by_reason
+            ),
+            MEMBERSHIP: registry.counter(
+                "mercurylb_membership_refused_total", "Membership messages refused.", by_reason
+            ),
+            WIRE: registry.counter(
+                "mercurylb_announcer_wire_errors_total",
+                "What sockets did not take or give.",
+                by_reason,
+            ),
+        }
 
     def note(self, observation: Observation, *, node: str) -> None:
         """Take over what the announcer saw."""
@@ -60,3 +109,26 @@ class SpeakerMetrics:
         self._gratuitous.replace({(entry.address,): entry.gratuitous_sent for entry in counters})
         self._live.set(len(observation.live))
         self._lag.set(observation.loop_lag_s)
+        granted = (observation.scheduling,) if observation.scheduling else ()
+        self._scheduling.replace({(name,): 1 for name in granted})
+        states = Counter(member.state for member in observation.members)
+        self._members.replace({(state,): count for state, count in sorted(states.items())})
+        self._note_drops(observation.drops)
+
+    def note_disputes(self, disputes: Iterable[tuple[Dispute, ...]]) -> None:
+        """Take over who else claims what, service by service."""
+        counts: dict[tuple[str, ...], float] = {(STRANGER,): 0, (MEMBER,): 0}
+        for each in {dispute for group in disputes for dispute in group}:
+            counts[(MEMBER if each.node else STRANGER,)] += 1
+        self._conflicts.replace(counts)
+
+    def _note_drops(self, drops: Iterable[Count]) -> None:
+        series: dict[str, dict[tuple[str, ...], float]] = {name: {} for name in self._drops}
+        for drop in drops:
+            prefix, _, reason = drop.name.partition(" ")
+            if prefix in _PREFIXES and reason:
+                series[prefix][(reason,)] = drop.count
+            else:
+                series[FRAMES][(drop.name,)] = drop.count
+        for name, family in self._drops.items():
+            family.replace(series[name])

@@ -1,12 +1,13 @@
 """What the announcer sees, told to Kubernetes: events, ServiceL2Status objects, gauges, log lines.
 
-Everything follows from the last observation and the last decisions; nothing is remembered but who
-was announced before, because `nodeAssigned` is told on transitions only (spec: speaker §7).
+Everything follows from the last observation and the last decisions; nothing is remembered but what
+was told before, because events are for transitions only (spec: speaker §7).
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -15,17 +16,26 @@ from mercurylb.kube.events import NORMAL, WARNING, EventRecorder
 from mercurylb.kube.operation import Verb
 from mercurylb.kube.resource import Identified, key_of
 from mercurylb.kube.writer import Outcome, Result, Writer
+from mercurylb.plan.testimony import Dispute, disputes_of, encode_disputes, read_disputes
+from mercurylb.speaker.dispute import DisputeTeller
 from mercurylb.speaker.l2_status import Announced, Author, diff
 from mercurylb.telemetry import logs as log
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mercurylb.api.service_l2_status import ServiceL2Status
     from mercurylb.kube.store import Store
     from mercurylb.plan.desired import Observation, OwnedService
     from mercurylb.speaker.metrics import SpeakerMetrics
     from mercurylb.speaker.view import View
 
-_PROTOCOL = "layer2"
+_PROTOCOL: Final = "layer2"
+
+IP_CHANGED: Final = "loadBalancerIPChanged"
+DELETED: Final = "serviceDeleted"
+OTHER_CLASS: Final = "otherClass"
+NOT_OWNER: Final = "notOwner"
 
 
 class Reporter:
@@ -40,7 +50,13 @@ class Reporter:
         writer: Writer,
         recorder: EventRecorder,
         metrics: SpeakerMetrics,
+        clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
     ) -> None:
+        self._clock = clock
+        self._wall_clock = wall_clock
+        self._teller = DisputeTeller(author.node)
+        self._disputes: dict[str, tuple[Dispute, ...]] = {}
         self._view = view
         self._statuses = statuses
         self._author = author
@@ -65,22 +81,53 @@ class Reporter:
         self._owned = owned
         self._metrics.note(observation, node=self._author.node)
         for service in sorted(before.keys() - owned.keys()):
-            self._tell_withdrawn(before[service])
+            self._teller.forget(service)
+            self._tell_withdrawn(before[service], self._why_withdrawn(service))
         for service, entry in sorted(owned.items()):
             known = before.get(service)
             if known == entry:
                 continue
             if known is None or set(known.addresses) != set(entry.addresses):
+                if known is not None:
+                    self._tell_withdrawn(known, IP_CHANGED)
                 self._tell_announced(entry)
             if entry.skipped and (known is None or known.skipped != entry.skipped):
                 self._tell_skipped(entry)
+        self._note_disputes(observation)
         self.write_statuses()
+
+    def _note_disputes(self, observation: Observation) -> None:
+        """Sort who else claims what to the services, and tell what is new about it."""
+        now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self._wall_clock()))
+        found: dict[str, tuple[Dispute, ...]] = {}
+        for service, entry in self._owned.items() if observation.conflicts else ():
+            told = self._told_disputes(service)
+            disputes = disputes_of(observation.conflicts, entry.addresses, before=told, now=now)
+            if disputes:
+                found[service] = disputes
+        self._disputes = found
+        self._metrics.note_disputes(found.values())
+        for event in self._teller.step(found, self._clock()):
+            self._record(event.service, event.type, event.reason, event.message)
+
+    def _told_disputes(self, service: str) -> tuple[Dispute, ...]:
+        """Give what was told before: by this process, or by an earlier one in the object."""
+        if service in self._disputes:
+            return self._disputes[service]
+        items = self._by_service.get(service, {}).values()
+        return tuple(
+            each for item in items if item.node == self._author.node for each in read_disputes(item)
+        )
 
     def write_statuses(self) -> None:
         """Bring ServiceL2Status objects in line, of the services for which anything changed."""
         touched = self._take_dirty()
         announced = {
-            entry.service: Announced(entry.service, self._interfaces(entry.service))
+            entry.service: Announced(
+                entry.service,
+                self._interfaces(entry.service),
+                encode_disputes(self._disputes.get(entry.service, ())),
+            )
             for entry in self._owned.values()
             if len(entry.skipped) < len(entry.addresses)
         }
@@ -138,6 +185,7 @@ class Reporter:
             ips=list(entry.addresses),
             protocol=_PROTOCOL,
         )
+        self._metrics.takeovers.add(1)
         node = self._author.node
         message = f'announcing from node "{node}" with protocol "{_PROTOCOL}"'
         self._record(entry.service, NORMAL, "nodeAssigned", message)
@@ -152,12 +200,14 @@ class Reporter:
                 f'"{self._author.node}" with protocol "{_PROTOCOL}"',
             )
 
-    def _tell_withdrawn(self, entry: OwnedService) -> None:
-        decision = self._view.decisions.get(entry.service)
-        if decision is None:
-            reason = "serviceDeleted"
-        else:
-            reason = decision.reason.value if decision.reason else "notOwner"
+    def _why_withdrawn(self, service: str) -> str:
+        decision = self._view.decisions.get(service)
+        if decision is not None:
+            return decision.reason.value if decision.reason else NOT_OWNER
+        return DELETED if self._view.service(service) is None else OTHER_CLASS
+
+    def _tell_withdrawn(self, entry: OwnedService, reason: str) -> None:
+        self._metrics.withdrawals.add(1, reason)
         log.info(
             "speaker.service_withdrawn",
             service=entry.service,

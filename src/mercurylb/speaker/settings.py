@@ -7,10 +7,18 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from mercurylb.telemetry.daemon_flags import DAEMON_FLAGS
-from mercurylb.telemetry.flags import Flag, is_port, is_seconds, parse_into
+from mercurylb.telemetry.flags import Flag, is_seconds, parse_into
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+
+def is_debounce(value: str | int | bool) -> str:  # noqa: FBT001 (the value of any flag)
+    """Check a number of milliseconds; give what is wrong with it."""
+    text = str(value)
+    is_number = not text or (text.removeprefix("+").isdecimal() and text.isascii())
+    return "" if is_number and (not text or int(text) > 0) else "must be a positive integer"
+
 
 FLAGS: Final = (
     *DAEMON_FLAGS,
@@ -24,7 +32,12 @@ FLAGS: Final = (
     Flag(
         "ml-bindaddr", "", "address of the membership; off when empty", env="METALLB_ML_BIND_ADDR"
     ),
-    Flag("ml-bindport", 7946, "port of the membership", env="METALLB_ML_BIND_PORT", check=is_port),
+    Flag(
+        "ml-bindport",
+        "",
+        "port of the membership, TCP and UDP; 7946 when empty",
+        env="METALLB_ML_BIND_PORT",
+    ),
     Flag(
         "ml-labels",
         "",
@@ -34,21 +47,28 @@ FLAGS: Final = (
     Flag(
         "ml-secret-key-path",
         "",
-        "directory or file of the membership's secret key",
+        "directory that holds the membership's common key in the file secretkey",
         env="METALLB_ML_SECRET_KEY_PATH",
     ),
-    Flag("ml-wan-config", False, "taken for compatibility; the failure bounds stay those of a LAN"),
+    Flag(
+        "ml-wan-config",
+        False,
+        "gossip in the bounds of a wide area network; a configuration file goes before it",
+    ),
     Flag(
         "gratuitous-arp-interval",
         0,
         "seconds between gratuitous announcements of owned addresses; 0 is off",
         check=is_seconds,
+        exit_code=1,
     ),
     Flag(
         "bgp-debounce-timeout",
-        3000,
-        "milliseconds, of the frr backend only",
+        "",
+        "milliseconds, 3000 when empty; of the frr backend only",
         env="METALLB_BGP_DEBOUNCE_TIMEOUT",
+        check=is_debounce,
+        exit_code=1,
     ),
     Flag("frrk8s-namespace", "", "of the frr-k8s backend only", env="FRRK8S_NAMESPACE"),
     Flag("frrk8s-secret-passthrough", False, "of the frr-k8s backend only"),
@@ -72,10 +92,12 @@ class SpeakerSettings(msgspec.Struct, frozen=True):
     node_name: str
     ignore_exclude_lb: bool
     ml_bindaddr: str
-    ml_bindport: int
+    ml_bindport: str
     ml_labels: str
     ml_secret_key_path: str
+    ml_wan_config: bool
     gratuitous_arp_interval: int
+    frrk8s_namespace: str
     frrk8s_secret_passthrough: bool
 
     @property

@@ -19,12 +19,12 @@ from mercurylb.config.problem import Code, Problem, summarize
 from mercurylb.config.resources import NATIVE, Resources, extras_of, for_speaker
 from mercurylb.errors import ParseError
 from mercurylb.plan.desired import DesiredState, Layer2Service, Member
-from mercurylb.plan.layer2 import Layer2Decision, plan_layer2
+from mercurylb.plan.layer2 import Layer2Decision, Layer2Reason, plan_layer2
 from mercurylb.plan.service import is_ours
 from mercurylb.values.address import Address, parse_address
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from mercurylb.api.bfd_profile import BFDProfile
     from mercurylb.api.bgp_advertisement import BGPAdvertisement
@@ -43,6 +43,13 @@ if TYPE_CHECKING:
     from mercurylb.kube.store import Store
 
 _ENDED_PHASES = frozenset({"Succeeded", "Failed"})
+_REFUSALS = frozenset(
+    {
+        Layer2Reason.INVALID_IP,
+        Layer2Reason.IP_NOT_ALLOWED,
+        Layer2Reason.SHARED_IP_WITH_SERVICE_SELECTOR,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +108,28 @@ class Step(msgspec.Struct, frozen=True):
     """Whether the configuration was looked at."""
     error: str = ""
     """Why the newest configuration is not in force; empty when it is."""
+    is_loaded: bool = False
+    """Whether another configuration is in force now."""
+    is_in_use: bool = False
+    """Whether it is refused only because an announced address has no pool in it."""
+    looked_at: int = 0
+    """Configurations, nodes and services that were looked at because they changed."""
+    refusals: tuple[Layer2Decision, ...] = ()
+    """Services that are not announced for a reason that somebody has to correct, and were
+    announced, or not for another reason, at the last look."""
+
+
+def _compiled(error: str, *, is_loaded: bool = False, is_in_use: bool = False) -> Step:
+    return Step(
+        has_changed=False,
+        was_compiled=True,
+        error=error,
+        is_loaded=is_loaded,
+        is_in_use=is_in_use,
+    )
+
+
+_NOT_COMPILED = Step(has_changed=False, was_compiled=False)
 
 
 class View:
@@ -139,22 +168,36 @@ class View:
         stores = self._stores
         touched = set(stores.services.take_dirty())
         touched |= self._take_slices(stores.endpoint_slices.take_dirty())
-        nodes_changed = self._take_nodes(stores.nodes.take_dirty())
+        changed_nodes = self._take_nodes(stores.nodes.take_dirty())
         members_changed = self._take_members(stores.pods.take_dirty())
-        self._is_stale |= nodes_changed | self._has_dirty_configuration()
+        self._is_stale |= changed_nodes > 0 or self._has_dirty_configuration()
         own_node = self._nodes.get(self._identity.node)
-        was_compiled, error, config_changed = False, "", False
+        compiled = _NOT_COMPILED
         if self._is_stale and own_node is not None:
-            was_compiled = True
-            config_changed, error = self._compile(own_node, announced)
+            compiled = self._compile(own_node, announced)
+        looked_at = changed_nodes + compiled.was_compiled + len(touched)
         if self.config is None:
-            return Step(has_changed=False, was_compiled=was_compiled, error=error)
-        if config_changed or nodes_changed or members_changed:
+            return msgspec.structs.replace(compiled, looked_at=looked_at)
+        if compiled.is_loaded or changed_nodes or members_changed:
             touched = set(stores.services.objects) | self.decisions.keys()
+        before = {service: self.decisions.get(service) for service in touched}
         changed = [self._plan(service) for service in sorted(touched)]
         has_changed = any(changed) or members_changed or self._revision == 0
         self._revision += has_changed
-        return Step(has_changed=has_changed, was_compiled=was_compiled, error=error)
+        return msgspec.structs.replace(
+            compiled,
+            has_changed=has_changed,
+            looked_at=looked_at,
+            refusals=tuple(self._refusals(before)),
+        )
+
+    def _refusals(self, before: Mapping[str, Layer2Decision | None]) -> Iterator[Layer2Decision]:
+        for service in sorted(before):
+            decision, known = self.decisions.get(service), before[service]
+            if decision is None or decision.reason not in _REFUSALS:
+                continue
+            if known is None or known.reason is not decision.reason:
+                yield decision
 
     def _has_dirty_configuration(self) -> bool:
         dirty = [store.take_dirty() for store in self._stores.configuration.values()]
@@ -177,7 +220,7 @@ class View:
             passes_secrets=self._identity.passes_secrets,
         )
 
-    def _compile(self, own_node: Node, announced: Iterable[str]) -> tuple[bool, str]:
+    def _compile(self, own_node: Node, announced: Iterable[str]) -> Step:
         """Give whether another configuration is in force now, and why the newest one is not."""
         unreadable = [
             Problem(f"{kind} {key}", "", "", reason, code=Code.UNREADABLE)
@@ -187,15 +230,15 @@ class View:
         config, problems = compile_config(for_speaker(self._resources(), own_node))
         if config is None or unreadable:
             self._is_stale = False
-            return False, summarize([*unreadable, *problems])
+            return _compiled(summarize([*unreadable, *problems]))
         orphan = self._orphan(config, announced)
         if orphan:
-            return False, orphan
+            return _compiled(orphan, is_in_use=True)
         self._is_stale = False
         if config == self.config:
-            return False, ""
+            return _compiled("")
         self.config = config
-        return True, ""
+        return _compiled("", is_loaded=True)
 
     def _orphan(self, config: Config, announced: Iterable[str]) -> str:
         """Name a service we announce whose addresses have no pool in a configuration."""
@@ -252,16 +295,16 @@ class View:
                 touched.add(item.service_key)
         return touched
 
-    def _take_nodes(self, keys: Iterable[str]) -> bool:
-        """Take over nodes; tell whether anything that matters to a decision changed."""
-        changed = False
+    def _take_nodes(self, keys: Iterable[str]) -> int:
+        """Take over nodes; count those of which anything changed that matters to a decision."""
+        changed = 0
         for key in keys:
             node = self._stores.nodes.get(key)
             before = self._nodes.get(key)
             if node is None:
-                changed |= self._nodes.pop(key, None) is not None
+                changed += self._nodes.pop(key, None) is not None
             else:
-                changed |= before is None or _essence(before) != _essence(node)
+                changed += before is None or _essence(before) != _essence(node)
                 self._nodes[key] = node
         if changed and not self._identity.has_membership:
             self._speakers = frozenset(self._nodes)

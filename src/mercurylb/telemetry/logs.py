@@ -18,7 +18,7 @@ import logging
 import sys
 import time
 import traceback
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
@@ -44,9 +44,19 @@ _SECRET_KEYS_ALLOWED = ("_name", "_path", "_namespace")
 """`secret_name` names a secret and is none."""
 
 
+class Stream(Protocol):
+    """Where lines go."""
+
+    def write(self, text: str, /) -> object:
+        """Take a line."""
+
+    def flush(self) -> object:
+        """Let it go."""
+
+
 class _State:
     level: Level = Level.INFO
-    stream: TextIO | None = None
+    stream: Stream | None = None
     clock: Callable[[], float] = staticmethod(time.time)
 
 
@@ -56,7 +66,7 @@ def parse_level(text: str) -> Level | None:
 
 
 def configure(
-    level: Level, *, stream: TextIO | None = None, clock: Callable[[], float] = time.time
+    level: Level, *, stream: Stream | None = None, clock: Callable[[], float] = time.time
 ) -> None:
     """Set the level, and where lines go (standard output); adopt the libraries' log."""
     _State.level = level

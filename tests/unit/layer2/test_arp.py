@@ -28,12 +28,14 @@ REQUEST = arp.encode(
 )
 
 
+@pytest.mark.rule("layer2-6.gratuitous")
 def test_gratuitous_frames_are_the_worked_ones() -> None:
     """A round is a request and a reply, both to everybody, with broadcast as target address."""
     expected = (bytes.fromhex(GRATUITOUS_1 + ZEROS), bytes.fromhex(GRATUITOUS_2 + ZEROS))
     assert arp.gratuitous(MAC, IP) == expected
 
 
+@pytest.mark.rule("layer2-6.reply")
 def test_reply_is_the_worked_one() -> None:
     """A reply goes to the ARP sender address, not to the frame's source, and fills 60 bytes."""
     assert arp.reply(REQUEST, arp.reply_template(MAC, IP)) == bytes.fromhex(REPLY + ZEROS)
@@ -62,15 +64,21 @@ CHECKS = [
     ("one byte short", REQUEST[:41], Drop.MALFORMED),
     ("nothing", b"", Drop.MALFORMED),
     ("a VLAN tag", REQUEST[:12] + b"\x81\x00\x00\x05" + REQUEST[12:], Drop.MALFORMED),
+    ("operation 0", changed(20, bytes(2)), Drop.ARP_REPLY),
+    ("a frame of 128 bytes", REQUEST + bytes(68), None),
     ("hardware length 8", changed(18, b"\x08"), Drop.MALFORMED),
     ("protocol length 16", changed(19, b"\x10"), Drop.MALFORMED),
 ]
 
 
+@pytest.mark.rule(
+    "layer2-6.operation", "layer2-6.destination", "layer2-6.types", "layer2-13.4.frames"
+)
 @pytest.mark.parametrize(("frame", "drop"), [c[1:] for c in CHECKS], ids=[c[0] for c in CHECKS])
 def test_requests_are_checked(frame: bytes, drop: Drop | None) -> None:
     """Each reason to drop a frame is told apart, and what need not be right is not looked at."""
     assert arp.check_request(frame, MAC) is drop
+    assert arp.is_request(frame, MAC) == (drop is None)
 
 
 @pytest.mark.parametrize("frame", [c[1] for c in CHECKS if c[2] is Drop.MALFORMED])

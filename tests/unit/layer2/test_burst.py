@@ -17,6 +17,7 @@ def rounds(
     return sent
 
 
+@pytest.mark.rule("layer2-8.burst")
 def test_isolated_trigger_gives_one_and_four_rounds() -> None:
     """One round at once, then every 1.1 s until 5 s have passed."""
     schedule = BurstSchedule(0, 10.0)
@@ -25,6 +26,7 @@ def test_isolated_trigger_gives_one_and_four_rounds() -> None:
     assert schedule.next_deadline() is None
 
 
+@pytest.mark.rule("layer2-8.burst")
 def test_trigger_during_a_burst_only_extends_it() -> None:
     """Nothing is sent at once, and the end is 5 s after the latest trigger."""
     schedule = BurstSchedule(0, 0.0)
@@ -33,6 +35,7 @@ def test_trigger_during_a_burst_only_extends_it() -> None:
     assert [at for at, _ in rounds(schedule, 100)] == [1.1, 2.2, 3.3, 4.4, 5.5, 6.6, 7.7]
 
 
+@pytest.mark.rule("layer2-8.burst")
 def test_all_bursts_share_one_ticker() -> None:
     """A second address is sent at the ticks of the first."""
     schedule = BurstSchedule(0, 0.0)
@@ -42,14 +45,16 @@ def test_all_bursts_share_one_ticker() -> None:
     assert [at for at, ip in sent if ip == "b"] == [1.1, 2.2, 3.3, 4.4, 5.5]
 
 
+@pytest.mark.rule("layer2-8.withdrawn")
 def test_withdrawn_address_is_silent() -> None:
     """A forgotten address gets no round, and the ticker ends with the last one."""
     schedule = BurstSchedule(0, 0.0)
     schedule.trigger("a", 0.0)
-    schedule.forget("a")
+    schedule.keep(())
     assert schedule.next_deadline() is None
 
 
+@pytest.mark.rule("layer2-8.periodic")
 def test_periodic_mode_sends_each_address_once() -> None:
     """Every interval one round of each announced address, also while it has a burst."""
     schedule = BurstSchedule(10, 0.0)

@@ -25,6 +25,9 @@ CASES = [
 ]
 
 
+@pytest.mark.rule(
+    "layer2-5.2", "layer2-5.4", "layer2-5.5", "layer2-5.6", "layer2-5.7", "layer2-5.8"
+)
 @pytest.mark.parametrize(("link", "expected"), [c[1:] for c in CASES], ids=[c[0] for c in CASES])
 def test_rules(link: Link, expected: tuple[bool, bytes | None] | None) -> None:
     """A link announces by what it is; whatever its state, its name is known."""
@@ -33,6 +36,7 @@ def test_rules(link: Link, expected: tuple[bool, bytes | None] | None) -> None:
     assert [(i.has_arp, i.link_local) for i in found.interfaces] == ([expected] if expected else [])
 
 
+@pytest.mark.rule("layer2-5.1")
 def test_excluded_links_do_not_exist() -> None:
     """The patterns search anywhere in the name, and hide the name as well."""
     links = [Link(i, name, UP, MAC) for i, name in enumerate(("eth0", "veth1", "xcali", "lo"), 1)]
@@ -40,3 +44,15 @@ def test_excluded_links_do_not_exist() -> None:
         links, (re.compile("^veth.*"), re.compile("cali"), re.compile("^lo$"))
     )
     assert found.names == ("eth0",)
+
+
+def test_mac_addresses_of_all_links_are_the_node_s_own() -> None:
+    """Also those of excluded, enslaved and downed links; empty and zero ones are nobody's."""
+    links = [
+        Link(1, "lo", UP, bytes(6)),
+        Link(2, "veth0", UP, MAC),
+        Link(3, "eth0", 0, b"\x02" * 6, has_master=True),
+        Link(4, "tun0", UP, b""),
+    ]
+    found = select_interfaces(links, (re.compile("^veth"),))
+    assert found.macs == {MAC, b"\x02" * 6}

@@ -86,9 +86,7 @@ class Loss:
         self.share -= self.share * _LOSS_WEIGHT
 
 
-def weigh(
-    loss: float, *, beat_count: int, ping_count: int, probe_count: int
-) -> float:
+def weigh(loss: float, *, beat_count: int, ping_count: int, probe_count: int) -> float:
     """Return how improbable it is that chance alone lost all of these, as a power of ten."""
     one_way = -math.log10(loss)
     both_ways = -math.log10(1 - (1 - loss) ** 2)

@@ -26,8 +26,7 @@ _HASHES_MAX = 4096
 def _places(name: str) -> tuple[bytes, ...]:
     """Return where a name stands on each ring; the name itself breaks ties."""
     return tuple(
-        hashlib.blake2b(name.encode(), digest_size=8, salt=bytes((ring,))).digest()
-        + name.encode()
+        hashlib.blake2b(name.encode(), digest_size=8, salt=bytes((ring,))).digest() + name.encode()
         for ring in range(RING_COUNT)
     )
 

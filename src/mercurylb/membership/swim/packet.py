@@ -234,10 +234,10 @@ def _without_label(payload: bytes, label: bytes) -> bytes:
         check_label(b"", label)
         return payload
     size = payload[1] if len(payload) > 1 else 0
-    if len(payload) < 2 + max(size, 1):
+    if size == 0 or len(payload) < LABEL_OVERHEAD + size:
         raise refusal(Reason.LABEL, "the label is empty or ends early", offset=1)
-    check_label(payload[2 : 2 + size], label)
-    return payload[2 + size :]
+    check_label(payload[LABEL_OVERHEAD : LABEL_OVERHEAD + size], label)
+    return payload[LABEL_OVERHEAD + size :]
 
 
 def _checked(plain: bytes) -> bytes:

@@ -1,0 +1,41 @@
+"""A network of its own for the tests that talk to the original library.
+
+Everything runs on loopback addresses inside one network namespace, so that nothing leaves the
+machine and connections can be cut by packet filter rules.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lab import netns
+from tests.interop.gossip import ensure_program
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(scope="session")
+def network() -> Iterator[str]:
+    """Make a namespace with a loopback; give its name."""
+    if os.geteuid() != 0:
+        pytest.skip("it needs root: it makes a network namespace")
+    ensure_program()
+    name = f"mlb-gossip-{os.getpid()}"
+    netns.create(name)
+    try:
+        netns.ip(name, "link", "set", "lo", "up")
+        yield name
+    finally:
+        netns.delete(name)
+
+
+@pytest.fixture
+def inside(network: str) -> Iterator[str]:
+    """Run the test, and the programs that it starts, inside the namespace; give its name."""
+    with netns.inside(network):
+        yield network
+    netns.nft(network, "flush ruleset")
