@@ -1,6 +1,6 @@
 # `make` or `make help` lists the targets. Each one installs what it lacks and says so.
 .DEFAULT_GOAL := help
-.PHONY: help setup check format test demo lab bench docs lock clean
+.PHONY: help setup check format test fuzz demo lab bench docs lock clean
 
 PY := .venv/bin/python
 
@@ -20,7 +20,10 @@ format: setup ## rewrite the sources as the formatter wants them
 test: setup ## everything: check, then the real cluster tests on the lab (needs root)
 	@$(PY) scripts/check.py
 	@$(PY) -m lab prepare
-	@$(PY) -m pytest tests/shell tests/lab
+	@$(PY) -m pytest tests/shell tests/interop tests/lab
+
+fuzz: setup ## coverage-guided garbage for every decoder, one minute each; SECONDS= and TARGETS= narrow it
+	@$(PY) -m tests.fuzz $(if $(SECONDS),--seconds $(SECONDS)) $(TARGETS)
 
 demo: setup ## the walk-through on a lab of real Kubernetes nodes (needs root)
 	@$(PY) -m lab prepare --profile full

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -28,6 +29,7 @@ from lab import (
 from lab.cluster import Lab
 from lab.errors import ApiError, LabError, WaitTimeout
 from lab.pods import Placed, Pods, rfc3339
+from lab.power import Power
 from lab.programs import Options as ProgramOptions
 from lab.programs import Programs, apply, load_yaml
 from lab.site import Settings, Site, clear
@@ -36,10 +38,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from lab.apiclient import ApiClient
+    from lab.host import Host
     from lab.process import Process
 
 CRDS: Final = paths.REPOSITORY / "config" / "crd"
 OWN: Final = "own"
+OWN_READY: Final = "127.0.0.1:17472/readyz"
+OTHERS_READY: Final = "127.0.0.1:7472/metrics"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +52,15 @@ class LightOptions:
     """How a light lab is made.
 
     ``controller`` and ``speaker`` are paths of programs; ``own`` means MercuryLB's, nothing means
-    that none is started.  Webhooks are part of the lab unless ``controller_args`` switch them off.
-    An owned lab counts as dead once the process that started it is.
+    that none is started.  ``speakers`` names other ones for single nodes; without ``has_secret``
+    the speakers' membership is open.  Webhooks are part of the lab unless ``controller_args``
+    switch them off.  An owned lab counts as dead once the process that started it is.
     """
 
     controller: str = OWN
     speaker: str = OWN
+    speakers: Mapping[str, str] = field(default_factory=dict)
+    has_secret: bool = True
     controller_args: tuple[str, ...] = ("--webhook-mode=disabled",)
     speaker_args: tuple[str, ...] = ()
     controller_host: str = "cp"
@@ -75,6 +83,7 @@ class LightLab(Lab):
         self._options = _options(site)
         self.pods = Pods(site, self.api)
         self._programs = Programs(site, self.api, self.pods, _program_options(self._options))
+        self.power = Power(site, self.pods)
 
     @classmethod
     def start(cls, name: str, nodes: int, options: LightOptions) -> LightLab:
@@ -139,6 +148,24 @@ class LightLab(Lab):
             for node in self.site.plan.nodes:
                 self._programs.start_speaker(node.name)
 
+    def replace_speaker(self, node: str, program: str) -> Process:
+        """Stop a node's speaker gracefully and start another program in its place."""
+        self.speaker(node).stop()
+        return self._programs.run_speaker(node, _program(program, "mercurylb-speaker"))
+
+    def roll_speakers(self, timeout_s: float = 30.0) -> None:
+        """Replace every speaker as a rolling update does: one by one, each waiting to be ready."""
+        for node in self.nodes:
+            speaker = self.speaker(node)
+            speaker.stop()
+            speaker.start()
+            self.await_speaker(node, timeout_s)
+
+    def await_speaker(self, node: str, timeout_s: float = 30.0) -> None:
+        """Wait until a node's speaker says that it is ready."""
+        host = self.nodes[node]
+        self.wait_for(lambda: _is_ready(host), timeout_s=timeout_s, what=f"speaker of {node} ready")
+
     @property
     def controller(self) -> Process:
         """The controller's process."""
@@ -161,6 +188,16 @@ class LightLab(Lab):
         plan = self.site.plan.node(node)
         chosen = labels or {"app": "web"}
         return self.pods.web(name, plan, labels=chosen, namespace=namespace, port=port)
+
+
+def _is_ready(host: Host) -> bool:
+    """Tell whether a speaker is ready: ours says so, of others it is enough that they answer."""
+    for url in (OWN_READY, OTHERS_READY):
+        try:
+            return host.http_get(f"http://{url}").status == HTTPStatus.OK
+        except ConnectionRefusedError:
+            continue
+    return False
 
 
 def create_crds(api: ApiClient, folder: Path, *, webhook_mode: str, namespace: str) -> list[str]:
@@ -228,6 +265,10 @@ def _program_options(options: LightOptions) -> ProgramOptions:
     return ProgramOptions(
         controller=_program(options.controller, "mercurylb-controller"),
         speaker=_program(options.speaker, "mercurylb-speaker"),
+        speakers={
+            node: _program(path, "mercurylb-speaker") for node, path in options.speakers.items()
+        },
+        has_secret=options.has_secret,
         namespace=options.namespace,
         controller_host=options.controller_host,
         controller_args=options.controller_args,

@@ -50,6 +50,10 @@ class Options:
     speaker_args: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
     limited_rights: bool = True
+    speakers: Mapping[str, str] = field(default_factory=dict)
+    """Programs of single nodes, instead of ``speaker``."""
+    has_secret: bool = True
+    """Speakers are told a secret for their membership."""
 
 
 class Programs:
@@ -92,11 +96,18 @@ class Programs:
 
     def start_speaker(self, node_name: str) -> Process:
         """Register a node's speaker pod and start it."""
-        if not self._options.speaker:
+        node = self._site.plan.node(node_name)
+        name = f"metallb-speaker-{node.name}"
+        program = self._options.speakers.get(node.name, self._options.speaker)
+        self._register(name, "speaker", node.name, node.ipv4, host_network=True)
+        return self.run_speaker(node_name, program)
+
+    def run_speaker(self, node_name: str, program: str) -> Process:
+        """Start a program as the speaker of a node whose pod is registered."""
+        if not program:
             raise LabError("no speaker program was named")
         node = self._site.plan.node(node_name)
         name = f"metallb-speaker-{node.name}"
-        self._register(name, "speaker", node.name, node.ipv4, host_network=True)
         env = self._environment("speaker", name)
         env |= {
             "METALLB_NODE_NAME": node.name,
@@ -104,9 +115,10 @@ class Programs:
             "METALLB_ML_BIND_ADDR": node.ipv4,
             "METALLB_ML_BIND_PORT": "7946",
             "METALLB_ML_LABELS": _SPEAKER_LABELS,
-            "METALLB_ML_SECRET_KEY_PATH": str(self._site.folder("memberlist")),
         }
-        argv = [self._options.speaker, *self._options.speaker_args]
+        if self._options.has_secret:
+            env["METALLB_ML_SECRET_KEY_PATH"] = str(self._site.folder("memberlist"))
+        argv = [program, *self._options.speaker_args]
         return self._site.start(f"speaker-{node.name}", node.name, argv, env=env)
 
     def _controller_place(self) -> tuple[str, str, str]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import itertools
 import json
 import os
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar
 
-from lab import binaries
+from lab import binaries, netns
 from lab.observe import report
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 _COUNTER: Final = itertools.count(1)
+_URGENCY: Final = 40
 
 
 class Watch(Generic[R]):
@@ -57,11 +59,24 @@ class Watch(Generic[R]):
         return self.report()
 
 
-class Observers:
-    """The observers of one lab; each runs on the LAN client unless told otherwise."""
+@cache
+def urgent_argv() -> list[str]:
+    """Return the words that let a command run before ordinary processes; none if not permitted."""
+    words = [netns.tool("chrt"), "--rr", str(_URGENCY)]
+    done = netns.command([*words, "true"], check=False)
+    return words if done.returncode == 0 else []
 
-    def __init__(self, site: Site) -> None:
+
+class Observers:
+    """The observers of one lab; each runs on the LAN client unless told otherwise.
+
+    Urgent ones run before all ordinary processes, where that is permitted: an observer stands for a
+    machine of its own, whose questions do not wait for the processors of the nodes.
+    """
+
+    def __init__(self, site: Site, *, urgent: bool = False) -> None:
         self._site = site
+        self._before = urgent_argv() if urgent else []
 
     def owner(
         self, address: str, *, host: str = "client", interval_ms: float = 10.0
@@ -110,6 +125,6 @@ class Observers:
 
     def _start(self, module: str, host: str, words: list[str]) -> Process:
         name = f"observe-{module}-{os.getpid()}-{next(_COUNTER)}"
-        argv = binaries.helper_argv(f"lab.observe.{module}", *words)
+        argv = [*self._before, *binaries.helper_argv(f"lab.observe.{module}", *words)]
         self._site.processes.log_path(name).unlink(missing_ok=True)
         return self._site.start(name, host, argv, env=binaries.helper_env())

@@ -18,6 +18,7 @@ from tests.fuzz.targets import TARGETS
 
 ATHERIS = "atheris==3.0.0"
 AT_ONCE = 2
+LINES_SHOWN = 30
 START_PATIENCE_S = 120
 """What a worker may take beyond its time, for starting and for its last input."""
 
@@ -57,7 +58,7 @@ def fuzz(name: str, seconds: int, library: Path | None) -> bool:
     way = "hypothesis" if library is None else "atheris"
     corpus = paths.cache_root() / "fuzz" / "corpus" / name
     argv = [sys.executable, "-m", "tests.fuzz.worker", way, name]
-    argv += [str(seconds), str(corpus), f"{crashes}/"]
+    argv += [str(seconds), str(corpus), str(crashes)]
     folders = [
         str(paths.REPOSITORY),
         str(paths.REPOSITORY / "src"),
@@ -86,10 +87,18 @@ def fuzz(name: str, seconds: int, library: Path | None) -> bool:
         flush=True,
     )
     if status:
-        print("\n".join(output.splitlines()[-40:]), flush=True)  # noqa: T201
+        print(explanation(output), flush=True)  # noqa: T201
     for file in new:
         print(f"fuzz: repeat with: python -m tests.fuzz --replay {file}", flush=True)  # noqa: T201
     return status != 0
+
+
+def explanation(output: str) -> str:
+    """Return the traceback in a worker's output, or else its end."""
+    lines = output.splitlines()
+    starts = [number for number, line in enumerate(lines) if "Uncaught Python exception" in line]
+    shown = lines[starts[0] :] if starts else lines[-LINES_SHOWN:]
+    return "\n".join(shown[:LINES_SHOWN])
 
 
 def replay(file: Path) -> int:

@@ -51,6 +51,7 @@ MAC = b"\x02\0\0\0\0\x01"
 OTHER_MAC = b"\x02\0\0\0\0\x02"
 IPV4 = b"\x0a\0\0\x01"
 IPV6 = b"\x20\x01\x0d\xb8" + bytes(11) + b"\x01"
+ETHERNET_SIZE_MIN = 60
 LINK_LOCAL = b"\xfe\x80" + bytes(13) + b"\x01"
 
 
@@ -184,21 +185,25 @@ def check_channel(kind: object) -> Callable[[bytes], None]:
 
 
 def responder() -> Responder:
-    """Return a machine that announces nothing yet on one link."""
+    """Return a machine that announces an address of either family on one link."""
     made = Responder("me")
     interface = Interface(1, "eth0", MAC, True, True, LINK_LOCAL)
     made.on_interfaces(NodeInterfaces(("eth0",), (interface,)), 0.0)
     made.on_live(None, 0.0)
+    made.on_desired(
+        [Layer2Service("n/s", ("10.0.0.1", "2001:db8::1"), ("me",), interfaces=None)], 0.0
+    )
     return made
 
 
 def check_responder(received: bytes) -> None:
-    """Expect a whole reply or a reason for any frame on any path, and look at it as a claim."""
+    """Expect a whole reply or a reason for any frame on any path, and look at claims."""
     machine = responder()
     for answer in (machine.answer_arp, machine.answer_ndp):
         reply = answer(1, received)
-        assert isinstance(reply, Drop) or len(reply) >= 60
-    machine.on_claim(1, received, 1.0)
+        assert isinstance(reply, Drop) or len(reply) >= ETHERNET_SIZE_MIN
+        if reply is Drop.CLAIM:
+            machine.on_claim(1, received, 1.0)
     machine.validate()
 
 

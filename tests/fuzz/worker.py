@@ -36,7 +36,7 @@ def run_guided(name: str, seconds: int, corpus: Path, prefix: Path) -> None:
     sow(TARGETS[name], corpus)
     options = [
         f"-max_total_time={seconds}",
-        f"-artifact_prefix={prefix}",
+        f"-artifact_prefix={prefix}/",
         f"-max_len={INPUT_SIZE_MAX}",
         f"-timeout={CALL_TIMEOUT_S}",
         f"-rss_limit_mb={MEMORY_MAX_MB}",
@@ -68,7 +68,7 @@ def run_random(name: str, seconds: int, corpus: Path, prefix: Path) -> int:
         try:
             target.run(received)
         except BaseException:
-            prefix.with_name(prefix.name + "crash-hypothesis").write_bytes(received)
+            (prefix / "crash-hypothesis").write_bytes(received)
             raise
 
     while time.monotonic() < until:

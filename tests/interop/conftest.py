@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+IPV6 = ("fd00::1", "fd00::2")
+"""IPv4 has a whole network of loopback addresses, IPv6 does not."""
+
+
 @pytest.fixture(scope="session")
 def network() -> Iterator[str]:
     """Make a namespace with a loopback; give its name."""
@@ -28,6 +32,8 @@ def network() -> Iterator[str]:
     netns.create(name)
     try:
         netns.ip(name, "link", "set", "lo", "up")
+        for address in IPV6:
+            netns.ip(name, "address", "add", f"{address}/128", "dev", "lo", "nodad")
         yield name
     finally:
         netns.delete(name)

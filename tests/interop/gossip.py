@@ -12,13 +12,10 @@ import itertools
 import json
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lab import paths
 from lab.build import archive, cache, go
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 SOURCE = Path(__file__).resolve().parent / "go"
 LINE_SIZE_MAX = 1 << 24
@@ -112,8 +109,3 @@ class GoProcess:
 
 def _plain(value: object) -> object:
     return base64.b64encode(value).decode() if isinstance(value, bytes) else value
-
-
-def addresses(places: Sequence[tuple[str, int]]) -> list[str]:
-    """Return addresses as the library takes them."""
-    return [f"{address}:{port}" for address, port in places]

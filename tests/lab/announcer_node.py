@@ -66,6 +66,7 @@ def main() -> int:
     parser.add_argument("--secret", default="")
     parser.add_argument("--exclude", default="^lo$")
     parser.add_argument("--lease", type=float, default=600.0)
+    parser.add_argument("--log-level", default="info")
     arguments = parser.parse_args()
     settings = AnnouncerSettings(
         node=arguments.node,
@@ -74,6 +75,7 @@ def main() -> int:
         else None,
         excluded_interfaces=(re.compile(arguments.exclude),),
         lease_s=arguments.lease,
+        log_level=arguments.log_level,
     )
     return run(settings, lambda sock: asyncio.run(script(sock, arguments.dir)))
 

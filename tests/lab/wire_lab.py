@@ -67,10 +67,11 @@ class Host:
         self.namespace = f"{lan.prefix}{name}"
         self.mac = bytes((2, 0, 0, 0, 0, number))
         self.address = f"10.77.0.{number}"
+        self.address6 = f"fd77::{number}"
         ip("netns", "add", self.namespace)
         self.add_link("eth0", self.mac)
         self.ip("addr", "add", f"{self.address}/24", "dev", "eth0")
-        self.ip("addr", "add", f"fd77::{number}/64", "dev", "eth0", "nodad")
+        self.ip("addr", "add", f"{self.address6}/64", "dev", "eth0", "nodad")
 
     def add_link(self, name: str, mac: bytes) -> None:
         """Add an interface and plug it into the bridge."""
@@ -92,6 +93,16 @@ class Host:
         """Run the `ip` command in here."""
         return ip("-n", self.namespace, *arguments)
 
+    def pull(self) -> None:
+        """Break the cable in a way that no kernel notices: nothing passes the switch."""
+        port = f"{self.name}eth0"
+        ip("netns", "exec", self.lan.bridge, "bridge", "link", "set", "dev", port, "state", "0")
+
+    def repair(self) -> None:
+        """Let everything pass the switch again."""
+        port = f"{self.name}eth0"
+        ip("netns", "exec", self.lan.bridge, "bridge", "link", "set", "dev", port, "state", "3")
+
     def cut(self) -> None:
         """Pull the cable, at the switch's end."""
         ip("-n", self.lan.bridge, "link", "set", f"{self.name}eth0", "down")
@@ -104,7 +115,7 @@ class Host:
 class Announcer:
     """An announcer process on a host."""
 
-    def __init__(self, host: Host, folder: Path, *options: str) -> None:
+    def __init__(self, host: Host, folder: Path, *options: str, stdout: int | None = None) -> None:
         self.host = host
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
@@ -115,7 +126,7 @@ class Announcer:
             ["ip", "netns", "exec", host.namespace, *command, "--dir", str(folder), *options],
             cwd=ROOT,
             env=os.environ | {"PYTHONPATH": f"{ROOT / 'src'}:{ROOT}"},
-            stdout=self.log,
+            stdout=self.log if stdout is None else stdout,
             stderr=self.log,
         )
 
@@ -145,8 +156,22 @@ class Announcer:
 
     def events(self) -> list[str]:
         """Return the names of the events in the log."""
+        return [str(line["event"]) for line in self.lines()]
+
+    def lines(self) -> list[dict[str, object]]:
+        """Return what the log says."""
         lines = (self.folder / "log").read_bytes().splitlines()
-        return [str(msgspec.json.decode(line)["event"]) for line in lines if line[:1] == b"{"]
+        return [msgspec.json.decode(line) for line in lines if line[:1] == b"{"]
+
+    @property
+    def drops(self) -> dict[str, int]:
+        """Return what was dropped, by reason."""
+        return {drop.name: drop.count for drop in self.observation.drops}
+
+    @property
+    def pid(self) -> int:
+        """Return the process id of the announcer itself."""
+        return self.process.pid
 
 
 class Lan:
@@ -167,16 +192,19 @@ class Lan:
         self.hosts[name] = Host(self, len(self.hosts) + 1, name)
         return self.hosts[name]
 
-    def announcer(self, host: Host, *options: str) -> Announcer:
+    def announcer(
+        self, host: Host, *options: str, is_ipv6: bool = False, stdout: int | None = None
+    ) -> Announcer:
         """Start an announcer on a host."""
-        options = ("--address", host.address, *options)
-        self.announcers.append(Announcer(host, self.folder / host.name, *options))
+        options = ("--address", host.address6 if is_ipv6 else host.address, *options)
+        folder = self.folder / host.name
+        self.announcers.append(Announcer(host, folder, *options, stdout=stdout))
         return self.announcers[-1]
 
-    def members(self, *, without: str) -> tuple[Member, ...]:
+    def members(self, *, without: str, is_ipv6: bool = False) -> tuple[Member, ...]:
         """Return the member list of one node."""
         return tuple(
-            Member(name, host.address)
+            Member(name, host.address6 if is_ipv6 else host.address)
             for name, host in self.hosts.items()
             if name not in {without, "client"}
         )
@@ -186,6 +214,7 @@ class Lan:
         for announcer in self.announcers:
             if announcer.process.poll() is None:
                 announcer.kill()
+                announcer.kill(signal.SIGCONT)
             announcer.process.wait()
             announcer.log.close()
         for namespace in [host.namespace for host in self.hosts.values()] + [self.bridge]:

@@ -15,7 +15,6 @@ HEALED_S = 0.5
 
 def measured(seed: int, *, nodes: int | None = None, **fields: object) -> Measured:
     """Return a cluster of a size that depends on the seed."""
-    fields.setdefault("membership", __import__("os").environ.get("SIMM", "combined"))
     return Measured(Shape(seed, nodes=nodes or 3 + seed % 5, **fields))  # type: ignore[arg-type]
 
 

@@ -32,6 +32,7 @@ def command() -> click.Group:
     from mercurylb.cli.plan import plan  # noqa: PLC0415
     from mercurylb.cli.snapshot import snapshot  # noqa: PLC0415
     from mercurylb.cli.validate import validate  # noqa: PLC0415
+    from mercurylb.cli.who import who  # noqa: PLC0415
 
     @click.group(epilog=EXIT_CODES)
     @click.version_option(__version__, prog_name="mercurylb")
@@ -45,7 +46,7 @@ def command() -> click.Group:
         fish_source.
         """
 
-    for each in (explain, validate, plan, snapshot, migrate):
+    for each in (explain, who, validate, plan, snapshot, migrate):
         mercurylb.add_command(each)
     return mercurylb
 

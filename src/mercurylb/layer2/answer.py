@@ -119,9 +119,9 @@ class Answerer:
     def on_claim(self, interface: int, frame: bytes, now: float) -> list[Layer2Effect]:
         """Look at a frame for which the hot path said `Drop.CLAIM`, and answer it if it asks."""
         port = self._ports.get(interface)
-        if port is None:
-            return []
         is_arp = frame[12:14] == arp.ETHERTYPE
+        if port is None or (is_arp and not arp.is_whole(frame)):
+            return []
         effects = _reply_arp(port, frame) if is_arp else []
         if self.watch.is_deaf:
             return effects

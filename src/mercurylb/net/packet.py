@@ -111,12 +111,7 @@ class PacketPort:
         self._groups.leave(group)
 
     def _open(self, ethertype: int, answer: Answer) -> None:
-        sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
-        self._sockets[ethertype] = sock
-        sock.setblocking(False)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
-        attach_filter(sock, bpf.DROP_ALL)
-        sock.bind((self.interface.name, ethertype))
+        sock = self._sockets[ethertype] = open_deaf(self.interface.name, ethertype)
         index, fence, claim, on_claim = (
             self.interface.index,
             self._fence,
@@ -144,6 +139,20 @@ class PacketPort:
                     on_claim(index, frame)
 
         self._loop.add_reader(sock, read)
+
+
+def open_deaf(interface: str, ethertype: int) -> socket.socket:
+    """Return a packet socket that receives nothing until it gets another filter."""
+    sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+    try:
+        sock.setblocking(False)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
+        attach_filter(sock, bpf.DROP_ALL)
+        sock.bind((interface, ethertype))
+    except OSError:
+        sock.close()
+        raise
+    return sock
 
 
 def _throw_away(sock: socket.socket) -> int:

@@ -23,7 +23,7 @@ from mercurylb.errors import WireError
 from mercurylb.layer2 import arp, ndp
 from mercurylb.layer2.interface import IFF_NOARP, MAC_SIZE
 from mercurylb.net import netlink
-from mercurylb.net.packet import ARP, IPV6, attach_filter
+from mercurylb.net.packet import ARP, IPV6, attach_filter, open_deaf
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -110,15 +110,11 @@ class KernelProber:
         self._netlink.close()
 
     def _open(self, link: Link) -> None:
-        sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
         try:
-            sock.setblocking(False)
-            attach_filter(sock, _ADVERTISEMENTS if self._is_ipv6 else _ARP_REPLIES)
-            sock.bind((link.name, IPV6 if self._is_ipv6 else ARP))
+            sock = self._socket = open_deaf(link.name, IPV6 if self._is_ipv6 else ARP)
         except OSError:  # The link went meanwhile; netlink tells what comes next.
-            sock.close()
             return
-        self._socket = sock
+        attach_filter(sock, _ADVERTISEMENTS if self._is_ipv6 else _ARP_REPLIES)
         self._loop.add_reader(sock, self._read)
 
     def _close_socket(self) -> None:

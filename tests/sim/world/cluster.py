@@ -1,9 +1,10 @@
-"""A cluster in virtual time, driven by one seed: nodes, network, ledger, and who should own what."""
+"""A cluster in virtual time, driven by one seed: nodes, network, and who should own what."""
 
 from __future__ import annotations
 
 import functools
 import ipaddress
+import os
 import random
 from typing import TYPE_CHECKING
 
@@ -44,7 +45,7 @@ class Shape(msgspec.Struct, frozen=True):
     """Errors of closed ports reach the sender."""
     is_sealed: bool = False
     """The gossip is encrypted."""
-    membership: str = "combined"
+    membership: str = os.environ.get("MERCURYLB_SIM_MEMBERSHIP", "combined")
     """Of our announcers; see `makers`."""
 
 
@@ -259,6 +260,8 @@ class Cluster:
 
     def tell(self, node: Node, told: Tell) -> None:
         """Keep what a node says."""
+        if told.event == "membership.down":
+            self.seen[f"found {told.fields['reason']}"] += 1
         fields = " ".join(str(value) for value in told.fields.values())
         self.log(f"{node.name}: {told.event} {fields}")
 

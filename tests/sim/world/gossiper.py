@@ -9,11 +9,12 @@ from __future__ import annotations
 import ipaddress
 from typing import TYPE_CHECKING
 
+from mercurylb.membership.swim.config import LAN
+from mercurylb.membership.swim.machine import Swim, SwimDown, SwimLeft, SwimUp
+
 from mercurylb.announcer.core import CoreEffect, Finish, Tell
 from mercurylb.layer2 import arp
 from mercurylb.membership.member import Exchange, SendDatagram
-from mercurylb.membership.swim.machine import Swim, SwimDown, SwimLeft, SwimUp
-from mercurylb.membership.swim.config import LAN
 from mercurylb.membership.swim.message import State
 from mercurylb.membership.swim.packet import PacketCodec
 from mercurylb.membership.swim.stream import StreamDecoder
@@ -24,8 +25,9 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Sequence
 
-    from mercurylb.membership.seal import Seal
     from mercurylb.membership.swim.machine import SwimEffect
+
+    from mercurylb.membership.seal import Seal
     from mercurylb.plan.desired import BrainMessage, Layer2Service, Member
 
 REJOIN_S = 60.0

@@ -7,6 +7,7 @@ side 0 hears answering, and all answering nodes on any side, as intervals of the
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -92,7 +93,7 @@ class Ledger:
         """Return every change of any service's owners after a time."""
         found: list[tuple[str, Entry]] = []
         for service, entries in self.entries.items():
-            for before, entry in zip(entries, entries[1:], strict=False):
+            for before, entry in itertools.pairwise(entries):
                 if entry.at > since and entry.owners != before.owners:
                     found.append((service, entry))
         return sorted(found, key=lambda change: change[1].at)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tests.sim.world.process import Process
 
 
-def make_announcer(
+def make_announcer(  # noqa: PLR0913 (what a process is told at its start)
     identity: Identity,
     chance: random.Random,
     *,
@@ -45,6 +45,8 @@ def _heartbeat(identity: Identity, chance: random.Random, is_sealed: bool) -> Me
 
 
 def _combined(identity: Identity, chance: random.Random, is_sealed: bool) -> Membership:  # noqa: FBT001
+    from mercurylb.membership.swim.config import LAN  # noqa: PLC0415
+
     from mercurylb.membership.combined import CombinedMembership  # noqa: PLC0415
 
     return CombinedMembership(
@@ -53,6 +55,7 @@ def _combined(identity: Identity, chance: random.Random, is_sealed: bool) -> Mem
         PORT,
         secret=identity.secret if is_sealed else b"",
         seal=AesGcm(derive_key(identity.secret)) if is_sealed else None,
+        config=LAN,
         chance=chance,
         incarnation=identity.started_at_s,
     )

@@ -15,14 +15,16 @@ from mercurylb.announcer.core import Finish, Tell
 from mercurylb.layer2 import arp
 from mercurylb.layer2.effect import ChangeFilter, SendFrame
 from mercurylb.membership.member import Exchange, ProbeKernel, SendDatagram
+from tests.sim.world.connection import Connection
 from tests.sim.world.process import PORT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from mercurylb.announcer.core import CoreEffect
     from tests.sim.world.clock import Clock
-    from tests.sim.world.process import CoreEffect, Process
     from tests.sim.world.cluster import Cluster
+    from tests.sim.world.process import Process
 
 INBOX_MAX = 400
 """What a socket's buffer holds of small datagrams."""
@@ -200,24 +202,27 @@ class Node:
         if len(self.world.nodes) < LARGE or self._step_count % VALIDATE_EVERY == 0:
             process.validate()
         for effect in effects:
-            match effect:
-                case SendDatagram():
-                    self._send(effect)
-                case ProbeKernel():
-                    self._probe(effect.address)
-                case Tell():
-                    self.world.tell(self, effect)
-                    self.note_answers()
-                case Exchange():
-                    self._exchange(effect)
-                case SendFrame():
-                    self.world.broadcast(self, effect.frame)
-                case ChangeFilter():
-                    self._targets = frozenset((*effect.arp, *effect.ndp))
-                case Finish():
-                    self.world.finished(self)
-                    return
-        self._arm(process)
+            self._perform(effect)
+        if self.process is process:
+            self._arm(process)
+
+    def _perform(self, effect: CoreEffect) -> None:
+        match effect:
+            case SendDatagram():
+                self._send(effect)
+            case ProbeKernel():
+                self._probe(effect.address)
+            case Tell():
+                self.world.tell(self, effect)
+                self.note_answers()
+            case Exchange():
+                Connection(self.world, self, effect).begin()
+            case SendFrame():
+                self.world.broadcast(self, effect.frame)
+            case ChangeFilter():
+                self._targets = frozenset((*effect.arp, *effect.ndp))
+            case Finish():
+                self.world.finished(self)
 
     def note_answers(self) -> None:
         """Tell the ledger what a client would see now."""
@@ -287,74 +292,6 @@ class Node:
 
     def _now(self) -> float:
         return self.clock.now()
-
-    # --- connections -------------------------------------------------------------------------
-
-    def _exchange(self, wanted: Exchange) -> None:
-        """Connect, send the request, and bring the reply or the failure back."""
-        world, process = self.world, self.process
-        server = world.by_address.get(wanted.address)
-        ends_at = world.now + wanted.timeout_s
-        is_over = False
-
-        def finish(message: object | None) -> None:
-            nonlocal is_over
-            if is_over or self.process is not process:
-                return
-            is_over = True
-            world.network.seen["exchange" if message is not None else "failed exchange"] += 1
-            self.give(lambda p: p.on_reply(wanted.id, message, self._now()))
-
-        world.timeline.at(ends_at, lambda: finish(None))
-        if server is None or not server.is_up:
-            return
-        way_s = world.network.segment_s(self.name, server.name, is_first=True)
-        if way_s is None:
-            return
-
-        def connected() -> None:
-            if not server.is_up:
-                return
-            if server.process is None:
-                back_s = world.network.segment_s(server.name, self.name)
-                if back_s is not None:
-                    world.timeline.after(back_s, lambda: finish(None))
-                return
-            request_s = world.network.segment_s(self.name, server.name)
-            if request_s is not None:
-                world.timeline.after(request_s, lambda: server.serve(self, wanted.request, read))
-
-        def read(reply: bytes | None) -> None:
-            if self.process is None or self.process is not process:
-                return
-            finish(None if not reply else decoded(process, reply, world))
-
-        world.timeline.after(way_s, connected)
-
-    def serve(self, client: Node, request: bytes, answer: Callable[[bytes | None], None]) -> None:
-        """Answer one request, when the process gets to it."""
-        world = self.world
-
-        def take(process: Process) -> list[CoreEffect]:
-            message = decoded(process, request, world)
-            effects: list[CoreEffect] = []
-            reply: bytes | None = None
-            if message is not None:
-                effects, reply = process.on_request(client.address, message, self._now())
-            back_s = world.network.segment_s(self.name, client.name)
-            if back_s is not None:
-                world.timeline.after(back_s, lambda: answer(reply))
-            return effects
-
-        self.give(take)
-
-
-def decoded(process: Process, stream: bytes, world: Cluster) -> object | None:
-    """Read a stream as it may come: in pieces."""
-    decoder = process.stream_decoder()
-    cut = world.chance.randrange(len(stream) + 1)
-    message = decoder.feed(stream[:cut]) if cut else None
-    return decoder.feed(stream[cut:]) if message is None and cut < len(stream) else message
 
 
 def claimed_ip(frame: bytes) -> bytes:

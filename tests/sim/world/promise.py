@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import ipaddress
 from typing import TYPE_CHECKING
 
@@ -10,6 +9,8 @@ from tests.sim.world.play import come_up, told
 from tests.sim.world.script import Step, do
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.sim.world.cluster import Cluster, Shape
     from tests.sim.world.node import Node
 
@@ -57,8 +58,7 @@ class Measured:
         """Return the longest time since the mark with more than one who is heard."""
         return self._longest(self.world.ledger.longest_double)
 
-    def _longest(self, measure: functools.partial[float] | object) -> float:
-        assert callable(measure)
+    def _longest(self, measure: Callable[[str, float, float], float]) -> float:
         return max(measure(service, self.since, self.world.now) for service in self.world.services)
 
     def expect_gap(self, most_s: float) -> None:

@@ -7,17 +7,15 @@ playable when some of its steps are taken out.
 
 from __future__ import annotations
 
-import functools
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from tests.sim.world.cluster import Cluster, Shape
-
 if TYPE_CHECKING:
     import random
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
+    from tests.sim.world.cluster import Cluster, Shape
     from tests.sim.world.node import Node
 
 
@@ -201,7 +199,7 @@ def _wait(world: Cluster) -> None:
     del world
 
 
-_VERBS = {
+_VERBS: dict[str, Callable[..., Any]] = {
     verb.__name__.lstrip("_"): verb
     for verb in (
         _start, _boot, _kill, _die, _restart, _stop, _pause, _stall, _hogs, _carrier, _cut, _mend,
@@ -236,7 +234,7 @@ def do(world: Cluster, step: Step) -> None:
     world.log(f"--- {step.verb} {' '.join(step.args)}")
     count = _NODE_COUNT.get(step.verb, 1)
     nodes = [world.nodes[int(number) - 1] for number in step.args[:count]]
-    functools.partial(_VERBS[step.verb], world, *nodes, *step.args[count:])()
+    _VERBS[step.verb](world, *nodes, *step.args[count:])
 
 
 # --- scripts by chance -------------------------------------------------------------------------

@@ -13,7 +13,12 @@ from mercurylb.net import bpf
 HOST, BROADCAST, MULTICAST, OTHERHOST, OUTGOING = range(5)
 
 
-def accepts(program: list[bpf.Instruction], frame: bytes, packet_type: int = BROADCAST) -> bool:
+def accepts(
+    program: list[bpf.Instruction],
+    frame: bytes,
+    packet_type: int = BROADCAST,
+    interface: int = 1,
+) -> bool:
     """Run a program as the kernel does."""
     accumulator, at = 0, 0
     while True:
@@ -27,6 +32,8 @@ def accepts(program: list[bpf.Instruction], frame: bytes, packet_type: int = BRO
             size = {0x20: 4, 0x28: 2, 0x30: 1}[code]
             if constant == 0xFFFFF004:
                 accumulator = packet_type
+            elif constant == 0xFFFFF008:
+                accumulator = interface
             elif constant + size > len(frame):
                 return False
             else:
@@ -40,10 +47,10 @@ def accepts(program: list[bpf.Instruction], frame: bytes, packet_type: int = BRO
             at += true if is_true else false
 
 
-def request(target: bytes, operation: int = 1) -> bytes:
+def request(target: bytes, operation: int = 1, sender: bytes = bytes(4)) -> bytes:
     """Return an ARP frame."""
     return arp.encode(
-        arp.ArpPacket(arp.BROADCAST, bytes(6), operation, bytes(6), bytes(4), bytes(6), target)
+        arp.ArpPacket(arp.BROADCAST, bytes(6), operation, bytes(6), sender, bytes(6), target)
     )
 
 
@@ -54,7 +61,7 @@ def solicitation(target: bytes, kind: int = 135, next_header: int = 58) -> bytes
     return bytes(frame)
 
 
-@pytest.mark.parametrize("count", [1, 2, 3, 7, 96, 97, 500, 5000])
+@pytest.mark.parametrize("count", [1, 2, 3, 7, 80, 81, 500, 5000])
 def test_arp_filter_never_loses_an_address(count: int) -> None:
     """Whatever the number, all announced targets pass and programs stay small."""
     chance = random.Random(count)
@@ -121,3 +128,48 @@ def test_ndp_filter_over_several_prefixes() -> None:
 def test_nothing_announced_passes_nothing(make: object) -> None:
     """Without targets the program is a drop."""
     assert make([]) == [bpf.DROP]
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 16, 17, 80, 81, 5000])
+def test_arp_filter_with_claims_never_loses_one(count: int) -> None:
+    """Announced senders pass whatever they say, announced targets in requests only."""
+    chance = random.Random(count)
+    ours = sorted(chance.randbytes(4) for _ in range(count))
+    program = bpf.arp_filter(ours, has_claims=True)
+    assert len(program) < 600
+    foreign = bytes((ours[0][0] ^ 0x80, 1, 2, 3))
+    for address in ours:
+        assert accepts(program, request(address))
+        for operation in (1, 2, 7):
+            assert accepts(program, request(foreign, operation, address))
+    if count <= bpf.CLAIM_RANGES_MAX:
+        assert not accepts(program, request(ours[0], 2, foreign))
+        assert not accepts(program, request(foreign, 1, foreign))
+        assert not accepts(program, request(foreign, 2, ours[0]), OUTGOING)
+
+
+def test_ndp_filter_with_claims_passes_advertisements() -> None:
+    """Both messages about an announced target pass, no others."""
+    target = ipaddress.IPv6Address("2001:db8::1").packed
+    program = bpf.ndp_filter([target], has_claims=True)
+    assert [kind for kind in range(256) if accepts(program, solicitation(target, kind))] == [
+        135, 136,
+    ]  # fmt: skip
+    assert not accepts(program, solicitation(bytes(16), kind=136))
+
+
+@pytest.mark.parametrize(
+    ("make", "frame"),
+    [(bpf.arp_filter, request(b"\x0a\0\0\1")), (bpf.ndp_filter, solicitation(b"\x20" * 16))],
+)
+@pytest.mark.parametrize("has_claims", [False, True])
+def test_frames_of_other_interfaces_stay_outside(
+    make: object,
+    frame: bytes,
+    has_claims: bool,  # noqa: FBT001 (a parameter)
+) -> None:
+    """What came in for a VLAN on top of an interface is not the interface's own."""
+    target = b"\x0a\0\0\1" if len(frame) == 60 else b"\x20" * 16
+    program = make([target], interface=5, has_claims=has_claims)
+    assert [accepts(program, frame, interface=index) for index in (4, 5)] == [False, True]
+    assert accepts(make([target], has_claims=has_claims), frame, interface=77)

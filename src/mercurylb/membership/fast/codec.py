@@ -5,9 +5,9 @@
      0      1         2              18 (2 without a secret)
     | 4d | version | tag (16 bytes) | body: one MessagePack array, its first element the kind |
 
-The first byte tells them from memberlist's datagrams (0x00–0x0d, 0xf4) on the same port. The tag is
-HMAC-SHA256, cut to 16 bytes, over the receiver's name and the body, under a key derived from the
-shared secret: what was said to one node cannot be repeated to another. Sessions and sequences
+The first byte tells them from memberlist's datagrams (0x00 to 0x0d, 0xf4) on the same port. The
+tag is HMAC-SHA256, cut to 16 bytes, over the receiver's name and the body, under a key derived from
+the shared secret: what was said to one node cannot be repeated to another. Sessions and sequences
 inside make repetitions to the same node visible (`contact.Window`).
 
 A body with more elements than we know is read as far as we know it; another version is refused.
@@ -82,7 +82,7 @@ class Beat(Datagram, frozen=True, array_like=True, tag=1):
     echo_session: U63
     """Highest session and sequence the sender has from the receiver; 0 for none."""
     echo_sequence: U63
-    status: Annotated[int, msgspec.Meta(ge=0, le=Status.LEFT)]
+    status: Annotated[int, msgspec.Meta(ge=0, le=Status.LEFT.value)]
     """What the sender believes about the receiver, and of which incarnation."""
     status_incarnation: U32
 

@@ -105,6 +105,11 @@ class FastDetector:
         return self._repeat(now)
 
     @property
+    def incarnation(self) -> int:
+        """Return as of which incarnation we say that we are alive."""
+        return self._voice.incarnation
+
+    @property
     def is_left(self) -> bool:
         """Return whether every live one of ours has acted on our leaving."""
         return self._voice.is_leaving and not self._notices.waiting(Leaving())
@@ -178,27 +183,23 @@ class FastDetector:
 
     def on_datagram(self, source: str, payload: bytes, now: float) -> list[FastEffect]:
         """Take in a datagram; what is not believed is counted and changes nothing."""
+        voice = self._voice
         try:
-            datagram = codec.decode(payload, self._voice.key, self._voice.node)
+            datagram = codec.decode(payload, voice.key, voice.node)
         except WireError as error:
-            self.refused[error.reason] += 1
-            return []
-        if datagram.sender == self._voice.node:
-            self.refused["ownName"] += 1
-            return []
+            return self._refuse(error.reason)
+        if datagram.sender == voice.node:
+            return self._refuse("ownName")
         contact = self._roster.get(datagram.sender)
         if contact is None:
             return self._meet(source, datagram)
-        if not self._voice.key and source != contact.address:
-            self.refused["source"] += 1
-            return []
+        if not voice.key and source != contact.address:
+            return self._refuse("source")
         if datagram.session < contact.session:
-            self.refused["staleSession"] += 1
-            return [Answer(contact.node, contact.address)]
+            return [*self._refuse("staleSession"), Answer(contact.node, contact.address)]
         effects = self._take_session(contact, datagram, now)
         if not contact.window.admit(datagram.sequence):
-            self.refused["replayed"] += 1
-            return []
+            return self._refuse("replayed")
         contact.loss.on_sequence(datagram.sequence)
         if not _is_idle(datagram):
             self._hear(contact, datagram, now)
@@ -265,6 +266,10 @@ class FastDetector:
 
     # --- believing ---------------------------------------------------------------------------
 
+    def _refuse(self, reason: str) -> list[FastEffect]:
+        self.refused[reason] += 1
+        return []
+
     def _meet(self, source: str, datagram: codec.AnyDatagram) -> list[FastEffect]:
         """Answer somebody SWIM has not told of; take no state of it."""
         self.refused["stranger"] += 1
@@ -291,12 +296,13 @@ class FastDetector:
         return [Found(contact.node, contact.incarnation, DownReason.RESTARTED)]
 
     def _hear(self, contact: Contact, datagram: codec.AnyDatagram, now: float) -> None:
-        is_echo = not isinstance(datagram, Beat) or self._voice.is_echo(datagram.echo_session)
-        if is_echo or datagram.echo_session == 0:  # Others answer what we never said.
-            contact.heard_at = now
-            contact.take_sign(now)
-            contact.is_refused = False
-            self._inquiry.close(contact)
+        echo = datagram.echo_session if isinstance(datagram, Beat) else 0
+        if echo and not self._voice.is_echo(echo):
+            return  # It answers what another process of this node said.
+        contact.heard_at = now
+        contact.take_sign(now)
+        contact.is_refused = False
+        self._inquiry.close(contact)
 
     def _take(self, contact: Contact, datagram: codec.AnyDatagram, now: float) -> list[FastEffect]:
         match datagram:
@@ -386,25 +392,27 @@ class FastDetector:
     ) -> list[FastEffect]:
         """Believe it of a member, unless we know better or nobody bears him witness."""
         if contact.status is not Status.ALIVE:
-            self.refused["verdictOfNoMember"] += 1
-            return []
+            return self._refuse("verdictOfNoMember")
         receipt = self._voice.receipt(contact, verdict)
         if verdict.accused == self._voice.node:
-            if not self._voice.is_up or verdict.accused_incarnation < self._voice.incarnation:
+            is_old = verdict.accused_incarnation < self._voice.incarnation
+            if is_old or not self._voice.is_up:
                 return [receipt]
             return [Accused(verdict.accused_incarnation, contact.node), receipt]
         accused = self._roster.get(verdict.accused)
         reason = _REASONS.get(verdict.reason)
-        if accused is None or reason is None or accused is contact:
-            return [receipt]
-        is_heard = accused.heard_at is not None and now - accused.heard_at < self._timing.fresh_s
-        is_old = accused.incarnation > verdict.accused_incarnation
-        if accused.status is not Status.ALIVE or is_old or is_heard:
+        if reason is None or accused is None or not self._is_believable(accused, verdict, now):
             return [receipt]
         if self._timing.is_strict and self._is_weak(contact, verdict):
             return self._inquiry.open(accused, now, told=reason)
         self._note(now, f"{accused.node} is dead: {reason.value}, says {contact.node}")
         return [Found(accused.node, accused.incarnation, reason), receipt]
+
+    def _is_believable(self, accused: Contact, verdict: codec.Verdict, now: float) -> bool:
+        is_heard = accused.heard_at is not None and now - accused.heard_at < self._timing.fresh_s
+        is_old = accused.incarnation > verdict.accused_incarnation
+        is_own = accused.node == verdict.sender
+        return accused.status is Status.ALIVE and not (is_old or is_heard or is_own)
 
     def _is_weak(self, contact: Contact, verdict: codec.Verdict) -> bool:
         """Return whether others could bear witness to a verdict, and nobody does."""

@@ -65,7 +65,7 @@ class Inquiry:
         if not self.can_accuse:
             return None
         earliest: float | None = None
-        for contact in (*self._roster.watched, *self._besides.values()):
+        for contact in self._suspicious():
             question = contact.question
             at = contact.sign_at + self._timing.question_s if question is None else question.due_at
             if earliest is None or at < earliest:
@@ -100,7 +100,7 @@ class Inquiry:
         if not self.can_accuse or now < self._settled_at:
             return []
         effects: list[FastEffect] = []
-        for contact in (*self._roster.watched, *self._besides.values()):
+        for contact in self._suspicious():
             question = contact.question
             if question is None:
                 if now < contact.sign_at + self._timing.question_s:
@@ -147,10 +147,9 @@ class Inquiry:
             accused.take_sign(now - report.heard_age_ms / 1000)
         if report.refused_age_ms != NEVER and now - report.refused_age_ms / 1000 > accused.sign_at:
             accused.refusals += 1
-        if now - accused.sign_at < self._timing.question_s and report.heard_age_ms != NEVER:
-            is_vouched = report.heard_age_ms < self._timing.fresh_s * 1000
-            if accused.is_watched or is_vouched:
-                self.close(accused)
+        is_fresh = NEVER < report.heard_age_ms < self._timing.fresh_s * 1000
+        if is_fresh and not accused.refusals:
+            self.close(accused)
 
     def validate(self) -> None:
         """Assert the invariants."""
@@ -158,6 +157,10 @@ class Inquiry:
             assert contact.question is None or contact.status is Status.ALIVE, contact.node
         for contact in self._besides.values():
             assert contact.question is not None, contact.node
+
+    def _suspicious(self) -> list[Contact]:
+        besides = (contact for contact in self._besides.values() if not contact.is_watched)
+        return [*self._roster.watched, *besides]
 
     @property
     def _settled_at(self) -> float:

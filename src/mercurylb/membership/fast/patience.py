@@ -3,7 +3,7 @@
 The rule for loss: a verdict needs evidence that chance alone would fake less than once in
 10 ** `doubt`. Every beat that is missed, every ping and every probe of a kernel that stays without
 an answer is worth the logarithm of how probable that is at the loss that was measured on the link.
-On a link without loss that is reached long before `verdict_s`; at 30 % it takes about half a second.
+On a link without loss that is reached long before `verdict_s`; at 30 % in about half a second.
 """
 
 from __future__ import annotations

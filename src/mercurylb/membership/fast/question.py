@@ -53,17 +53,17 @@ def judge(evidence: Evidence, timing: FastTiming) -> DownReason | None:
     if evidence.unanswered_count < timing.unanswered_min:
         return None
     if evidence.told is not None:
-        if silence_s < timing.told_s or (kernel_lives and evidence.told is DownReason.SILENT):
-            return None
-        return evidence.told
-    if kernel_lives:
-        return None
-    patience_s = timing.verdict_s if evidence.can_probe else timing.no_link_s
-    if silence_s < patience_s:
-        return None
-    if not evidence.has_all_reports and silence_s < timing.report_wait_s:
-        return None
-    return DownReason.SILENT if _is_beyond_chance(evidence, timing) else None
+        is_denied = kernel_lives and evidence.told is DownReason.SILENT
+        return None if silence_s < timing.told_s or is_denied else evidence.told
+    is_silent = not kernel_lives and _is_patience_over(evidence, timing)
+    return DownReason.SILENT if is_silent and _is_beyond_chance(evidence, timing) else None
+
+
+def _is_patience_over(evidence: Evidence, timing: FastTiming) -> bool:
+    if not evidence.can_probe:
+        return evidence.silence_s >= timing.no_link_s
+    patience_s = timing.verdict_s if evidence.has_all_reports else timing.report_wait_s
+    return evidence.silence_s >= patience_s
 
 
 def _is_beyond_chance(evidence: Evidence, timing: FastTiming) -> bool:

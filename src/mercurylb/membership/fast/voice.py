@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mercurylb.membership.fast.notice import Sentence
 
 _SESSION_MAX = 2**63 - 2
+_PLAIN = Flag(0)
 
 
 class Voice:
@@ -44,7 +45,7 @@ class Voice:
         if self.session < session < _SESSION_MAX:
             self._former_session, self.session = self.session, session + 1
 
-    def beat(self, contact: Contact, flags: Flag = Flag(0)) -> SendDatagram:
+    def beat(self, contact: Contact, flags: Flag = _PLAIN) -> SendDatagram:
         """Return a sign of life that also says what we believe about the receiver."""
         sender, session, sequence, incarnation = self._head(contact)
         beat = codec.Beat(

@@ -1,0 +1,416 @@
+"""Clusters of members of both kinds on real sockets, and what to wait for.
+
+A member of ours is the SWIM machine on the sockets that the announcer uses; one of the original is
+a member in a process of the Go program. All have addresses of their own on the loopback of the
+test's namespace and one port number. Nothing here sleeps for a fixed time: conditions are awaited.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import random
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+from mercurylb.membership.swim.config import LAN
+from mercurylb.membership.swim.machine import Swim, SwimDown, SwimLeft
+
+from lab import netns
+from mercurylb.membership.member import Exchange, SendDatagram
+from mercurylb.membership.swim import message
+from mercurylb.membership.swim.keyring import derive_key
+from mercurylb.membership.swim.message import State
+from mercurylb.membership.swim.packet import PacketCodec
+from mercurylb.membership.swim.stream import StreamDecoder
+from mercurylb.net.aead import AesGcm
+from mercurylb.net.datagram import DatagramPort
+from mercurylb.net.streams import StreamPort
+from mercurylb.plan.layer2 import election_hash
+from tests.interop.gossip import GoError, GoProcess
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+    from pathlib import Path
+
+    from mercurylb.membership.swim.message import Message
+
+PORT = 7946
+PATIENCE_S = 40
+POLL_S = 0.05
+IPS = ("192.168.1.1", "192.168.1.2", "192.168.1.3", "2001:db8::1")
+"""Addresses to elect owners for."""
+
+TIMING = {
+    "probe_interval_ms": 200,
+    "probe_timeout_ms": 100,
+    "gossip_interval_ms": 50,
+    "push_pull_interval_ms": 2000,
+    "tcp_timeout_ms": 5000,
+}
+"""Five times as quick as the profile LAN; both sides use it."""
+CONFIG = msgspec.structs.replace(
+    LAN,
+    probe_interval_s=0.2,
+    probe_timeout_s=0.1,
+    gossip_interval_s=0.05,
+    push_pull_interval_s=2.0,
+    tcp_timeout_s=5.0,
+)
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """What all members of a cluster have to agree about, and compression."""
+
+    secret: bytes = b"secret"
+    is_compressed: bool = True
+    label: str = ""
+
+    def codec(self) -> PacketCodec:
+        """Return our codec."""
+        seal = AesGcm(derive_key(self.secret)) if self.secret else None
+        return PacketCodec(
+            seal,
+            random.SystemRandom(),
+            is_compressed=self.is_compressed,
+            label=self.label.encode(),
+        )
+
+
+class Seen(msgspec.Struct, frozen=True):
+    """A live member as another one sees it."""
+
+    address: str
+    state: int
+    meta: bytes
+
+
+class Member(Protocol):
+    """One of either kind."""
+
+    name: str
+    address: str
+
+    async def join(self, *others: Member) -> None:
+        """Exchange everything with others."""
+
+    async def seen(self) -> dict[str, Seen]:
+        """Return the members that it holds for live."""
+
+    async def owners(self) -> dict[str, str]:
+        """Return who of the live is first for each of `IPS`."""
+
+    async def leave(self) -> None:
+        """Leave as a planned stop does."""
+
+    async def kill(self) -> None:
+        """End without a word."""
+
+
+class DirectedStreams(StreamPort):
+    """The announcer's connections; tells decoders which way they read, for the sake of labels."""
+
+    is_opening = False
+
+    def _open_next(self) -> None:
+        self.is_opening = True
+        super()._open_next()
+        self.is_opening = False
+
+
+class PythonMember:
+    """Our machine on sockets."""
+
+    def __init__(self, name: str, address: str, settings: Settings, **options: object) -> None:
+        self.name = name
+        self.address = address
+        self.codec = settings.codec()
+        self.swim = Swim(
+            name,
+            address,
+            PORT,
+            config=CONFIG,
+            codec=self.codec,
+            chance=random.SystemRandom(),
+            **options,  # type: ignore[arg-type]
+        )
+        self.downs: list[SwimDown] = []
+        self.sent: list[type[Message]] = []
+        """Kinds of the messages it sent by datagram, in order."""
+        self.exchanged = 0
+        """Exchanges that ended with a reply."""
+        self._has_left = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
+        self._loop = asyncio.get_running_loop()
+        self._datagrams = DatagramPort(address, PORT, self._on_datagram, lambda _: None)
+        self._streams = DirectedStreams(
+            address,
+            PORT,
+            make_decoder=lambda: StreamDecoder(self.codec, is_reply=self._streams.is_opening),
+            on_request=self._on_request,
+            on_reply=self._on_reply,
+            timeout_s=CONFIG.tcp_timeout_s,
+        )
+        self.do(self.swim.start(self._loop.time()))
+
+    async def join(self, *others: Member) -> None:
+        """Exchange everything with others."""
+        self.do(self.swim.on_join([(other.address, PORT) for other in others], self._loop.time()))
+
+    async def seen(self) -> dict[str, Seen]:
+        """Return the members that it holds for live."""
+        self.swim.validate()
+        return {
+            name: Seen(member.address, member.state, member.meta)
+            for name, member in self.swim.members().items()
+            if member.state in (State.ALIVE, State.SUSPECT)
+        }
+
+    async def owners(self) -> dict[str, str]:
+        """Return who of the live is first for each of `IPS`."""
+        live = await self.seen()
+        return {ip: min(live, key=lambda node, ip=ip: election_hash(node, ip)) for ip in IPS}  # type: ignore[misc]
+
+    async def set_meta(self, meta: bytes) -> None:
+        """Tell everybody something else."""
+        self.do(self.swim.on_meta(meta, self._loop.time()))
+
+    async def leave(self) -> None:
+        """Leave as a planned stop does."""
+        self.do(self.swim.on_leave(self._loop.time()))
+        async with asyncio.timeout(5):
+            await self._has_left.wait()
+        await self.kill()
+
+    async def kill(self) -> None:
+        """End without a word."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._datagrams.close()
+        self._streams.close()
+
+    def do(self, effects: Iterable[object]) -> None:
+        """Carry effects out and wait for the next deadline."""
+        for effect in effects:
+            if isinstance(effect, SendDatagram):
+                self._datagrams.send(effect.address, effect.payload, effect.port)
+                self.sent += [type(one) for one in self.codec.decode(effect.payload)]
+            elif isinstance(effect, Exchange):
+                self._streams.exchange(effect)
+            elif isinstance(effect, SwimDown):
+                self.downs.append(effect)
+            elif isinstance(effect, SwimLeft):
+                self._has_left.set()
+        if self._timer is not None:
+            self._timer.cancel()
+        deadline = self.swim.next_deadline()
+        self._timer = None if deadline is None else self._loop.call_at(deadline, self._on_deadline)
+
+    def _on_deadline(self) -> None:
+        self.do(self.swim.on_deadline(self._loop.time()))
+
+    def _on_datagram(self, source: str, port: int, payload: bytes) -> None:
+        self.do(self.swim.on_datagram(source, port, payload, self._loop.time()))
+
+    def _on_request(self, source: str, said: object) -> bytes | None:
+        effects, reply = self.swim.on_request(source, said, self._loop.time())
+        self.do(effects)
+        return reply
+
+    def _on_reply(self, exchange: int, said: object | None) -> None:
+        self.exchanged += said is not None
+        self.do(self.swim.on_reply(exchange, said, self._loop.time()))
+
+
+class GoMember:
+    """A member of the original library."""
+
+    def __init__(self, name: str, address: str, process: GoProcess) -> None:
+        self.name = name
+        self.address = address
+        self.process = process
+
+    async def join(self, *others: Member) -> None:
+        """Exchange everything with others."""
+        places = [
+            f"[{other.address}]:{PORT}" if ":" in other.address else f"{other.address}:{PORT}"
+            for other in others
+        ]
+        with contextlib.suppress(GoError):  # Whether it worked is seen in the lists.
+            await self.process.ask("join", name=self.name, addresses=places)
+
+    async def seen(self) -> dict[str, Seen]:
+        """Return the members that it holds for live."""
+        found = await self.process.ask("list", name=self.name)
+        return {
+            node["name"]: Seen(node["address"], node["state"], node["meta"])
+            for node in found.get("nodes", ())
+        }
+
+    async def owners(self) -> dict[str, str]:
+        """Return who of the live is first for each of `IPS`."""
+        found = await self.process.ask("owners", name=self.name, addresses=IPS)
+        owners: dict[str, str] = found["owners"]
+        return owners
+
+    async def set_meta(self, meta: bytes) -> None:
+        """Tell everybody something else."""
+        await self.process.ask("meta", name=self.name, meta=meta, timeout_ms=5000)
+
+    async def leave(self) -> None:
+        """Leave as a planned stop does."""
+        await self.process.ask("leave", name=self.name, timeout_ms=1000)
+
+    async def kill(self) -> None:
+        """End without a word; its process goes on with its other members."""
+        await self.process.ask("shutdown", name=self.name)
+
+
+class Cluster:
+    """Members that are to find each other."""
+
+    def __init__(self, log: Path, namespace: str, settings: Settings) -> None:
+        self.settings = settings
+        self.members: dict[str, Member] = {}
+        self._log = log
+        self._namespace = namespace
+        self._count = 0
+        self._processes: list[GoProcess] = []
+
+    async def python(self, name: str = "", address: str = "", **options: object) -> PythonMember:
+        """Start a member of ours."""
+        name, address = self._place(name or "python", address, is_named=bool(name))
+        made = PythonMember(name, address, self.settings, **options)
+        self.members[name] = made
+        return made
+
+    async def go(
+        self,
+        name: str = "",
+        address: str = "",
+        *,
+        settings: Settings | None = None,
+        process: GoProcess | None = None,
+        meta: bytes = b"",
+    ) -> GoMember:
+        """Start a member of the original, in a process of its own unless one is given."""
+        name, address = self._place(name or "go", address, is_named=bool(name))
+        if process is None:
+            process = await self.process()
+        settings = settings or self.settings
+        await process.ask(
+            "start",
+            name=name,
+            bind=address,
+            port=PORT,
+            key=derive_key(settings.secret),
+            label=settings.label,
+            compress=settings.is_compressed,
+            meta=meta,
+            timing=TIMING,
+        )
+        made = GoMember(name, address, process)
+        self.members[name] = made
+        return made
+
+    async def process(self) -> GoProcess:
+        """Start a process of the Go program."""
+        made = await GoProcess.start(self._log)
+        self._processes.append(made)
+        return made
+
+    def _place(self, name: str, address: str, *, is_named: bool) -> tuple[str, str]:
+        self._count += 1
+        return name if is_named else f"{name}-{self._count}", address or f"127.0.2.{self._count}"
+
+    def forget(self, member: Member) -> None:
+        """Expect nothing of a member any more."""
+        del self.members[member.name]
+
+    async def kill(self, member: Member) -> None:
+        """End a member without a word: a process with it if it is the process's only one."""
+        self.forget(member)
+        if isinstance(member, GoMember):
+            await member.process.kill()
+        else:
+            await member.kill()
+
+    async def leave(self, member: Member) -> None:
+        """Have a member leave."""
+        self.forget(member)
+        await member.leave()
+
+    async def agree(self, members: Iterable[Member] | None = None) -> None:
+        """Wait until each of the members (all) sees exactly them and elects the same owners."""
+        group = list(members if members is not None else self.members.values())
+        names = {member.name for member in group}
+        for member in group:
+            await until(lambda member=member: _sees(member, names))  # type: ignore[misc]
+        elected = [await member.owners() for member in group]
+        expected = {ip: min(names, key=lambda node: election_hash(node, ip)) for ip in IPS}
+        assert elected == [expected] * len(group)
+
+    def cut(self, some: Sequence[Member], others: Sequence[Member], what: str = "") -> None:
+        """Drop all packets, or some kind of them, between members, either way."""
+        pairs = [(a.address, b.address) for a in some for b in others]
+        rules = "".join(
+            f"ip saddr {a} ip daddr {b} {what} drop\n"
+            for pair in pairs
+            for a, b in (pair, pair[::-1])
+        )
+        chain = "chain cut { type filter hook input priority 0; policy accept;\n" + rules + "}"
+        netns.nft(self._namespace, f"table inet gossip {{ {chain} }}")
+
+    def heal(self) -> None:
+        """Let everything through again."""
+        netns.nft(self._namespace, "flush ruleset")
+
+    async def close(self) -> None:
+        """End everything."""
+        for member in self.members.values():
+            if isinstance(member, PythonMember):
+                await member.kill()
+        for process in self._processes:
+            await process.kill()
+
+
+@contextlib.asynccontextmanager
+async def cluster(log: Path, namespace: str, settings: Settings) -> AsyncIterator[Cluster]:
+    """Give a cluster without members; end it with the block."""
+    made = Cluster(log, namespace, settings)
+    try:
+        yield made
+    finally:
+        await made.close()
+
+
+async def until(is_so: Callable[[], object]) -> None:
+    """Wait for a condition, which may be a coroutine."""
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            found = is_so()
+            if asyncio.iscoroutine(found):
+                found = await found
+            if found:
+                return
+            await asyncio.sleep(POLL_S)
+
+
+async def _sees(member: Member, names: set[str]) -> bool:
+    return set(await member.seen()) == names
+
+
+def packed(address: str) -> bytes:
+    """Return an address as members tell it."""
+    return ipaddress.ip_address(address).packed
+
+
+async def forge(settings: Settings, to: Member, *said: Message) -> None:
+    """Send messages to a member from somebody who knows the secret and is no member."""
+    loop = asyncio.get_running_loop()
+    transport, _ = await loop.create_datagram_endpoint(
+        asyncio.DatagramProtocol, remote_addr=(to.address, PORT)
+    )
+    transport.sendto(settings.codec().encode([message.encode(one) for one in said]))
+    transport.close()
