@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import datetime as dt
-import itertools
 import json
-import signal
 import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from bench import stage
 from bench.figures import percentile
+from lab import hogs
 from lab.errors import ApiError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     from bench.stage import Pair
     from lab.light import LightLab
-    from lab.observe.report import OwnerReport
-    from lab.observe.watch import Watch
     from lab.process import Process
 
 Figures = dict[str, float]
@@ -31,12 +28,13 @@ LAN_POOL: Final = "192.168.111.20-192.168.111.30"
 FOREIGN: Final = "192.168.111.99"
 LOAD_S: Final = 10.0
 ASKED_PER_S: Final = 20_000
+HOGS: Final = 40
 WITHOUT_PAUSE_PER_S: Final = 100_000
 _L2_STATUSES: Final = "/apis/metallb.io/v1beta1/servicel2statuses"
 _SETTLE_S: Final = 4.0
 
 SCALE: Final = ("latency", "start", "memory")
-WIRE: Final = ("arp", "cut", "kill", "stop")
+WIRE: Final = ("arp",)
 
 
 def scale(pair: Pair, wanted: frozenset[str]) -> Figures:
@@ -177,21 +175,12 @@ def _memory(lab: LightLab, when: str) -> Figures:
     return found
 
 
-def wire(pair: Pair, wanted: frozenset[str], rounds: int) -> Figures:
+def wire(pair: Pair) -> Figures:
     """Measure what a host on the LAN sees of one service behind a speaker."""
-    found: Figures = {}
     with stage.start(pair, proxy_mode="nftables") as lab:
         stage.configure(lab, LAN_POOL)
         address = _web(lab)
-        if "arp" in wanted:
-            found |= _arp(lab, address)
-        if "stop" in wanted:
-            found |= _stop(lab, address, rounds)
-        if "cut" in wanted:
-            found |= _takeovers(lab, address, "cut", rounds)
-        if "kill" in wanted:
-            found |= _takeovers(lab, address, "kill", min(rounds, 3))
-    return found
+        return _arp(lab, address) | _times_of_answers(lab, address)
 
 
 def _web(lab: LightLab) -> str:
@@ -243,6 +232,27 @@ def _arp(lab: LightLab, address: str) -> Figures:
     return found
 
 
+def _times_of_answers(lab: LightLab, address: str) -> Figures:
+    """Measure how long an answer takes, on an idle machine and on one that has no time."""
+    words = (address, "--seconds", str(LOAD_S))
+
+    def ask() -> Mapping[str, float]:
+        helper = stage.helper(lab, "client", "latency", *words, urgent=True)
+        told: Mapping[str, float] = stage.answer(helper)
+        return told
+
+    found: Figures = {}
+    stage.settled_owner(lab, address)
+    told = {"idle": ask()}
+    with hogs.hogs(lab.site, HOGS, 3 * LOAD_S):
+        time.sleep(1.0)
+        told["hogs"] = ask()
+    for when, figures in told.items():
+        found[f"answer_{when}_lost"] = figures["asked"] - figures["answered"]
+        found |= {f"answer_{when}_{k}": v for k, v in figures.items() if k.endswith("_ms")}
+    return found
+
+
 def _speaker_cpu(speaker: Process) -> Callable[[], float]:
     """Return a clock of the CPU time a speaker has used."""
     return lambda: stage.cpu_s(speaker)
@@ -252,69 +262,3 @@ def _cpu_percent(clock: Callable[[], float], action: Callable[[], object]) -> fl
     begin, before = time.monotonic(), clock()
     action()
     return 100 * (clock() - before) / (time.monotonic() - begin)
-
-
-def _takeovers(lab: LightLab, address: str, fault: str, rounds: int) -> Figures:
-    gaps = []
-    for _ in range(rounds):
-        owner = stage.settled_owner(lab, address)
-        with lab.observe.owner(address) as watch:
-            _await_answers(watch)
-            if fault == "cut":
-                lab.faults.cut(owner)
-            else:
-                lab.speaker(owner).kill(family=True)
-            stage.wait_other_owner(lab, address, owner)
-            time.sleep(0.3)
-            gaps.append(watch.stop().longest_gap_s)
-        if fault == "cut":
-            lab.faults.heal(owner)
-        else:
-            lab.speaker(owner).start()
-    stage.settled_owner(lab, address)
-    return {f"{fault}_p50_s": percentile(gaps, 0.5), f"{fault}_max_s": max(gaps)}
-
-
-def _await_answers(watch: Watch[OwnerReport]) -> None:
-    """Wait until an observer has seen a handful of answers."""
-    end = time.monotonic() + 5.0
-    while watch.report().answered < 10 and time.monotonic() < end:
-        time.sleep(0.05)
-
-
-def _stop(lab: LightLab, address: str, rounds: int) -> Figures:
-    """Stop the answering speaker gracefully while datagrams pass 1 000 times a second."""
-    lost, silences = [], []
-    for _ in range(min(rounds, 3)):
-        owner = stage.settled_owner(lab, address)
-        with (
-            lab.observe.udp(address, 81, interval_ms=1.0) as echoes,
-            lab.observe.owner(address, interval_ms=2.0) as watch,
-        ):
-            _await_answers(watch)
-            time.sleep(1.0)
-            lab.speaker(owner).kill(signal.SIGTERM, family=False)
-            stage.wait_other_owner(lab, address, owner)
-            lab.speaker(owner).wait(15.0)
-            time.sleep(1.0)
-            probes, _ = echoes.stop(), watch.stop()
-        lost.append(probes.tried - probes.succeeded)
-        silences.append(longest_silence(watch.lines()))
-        lab.speaker(owner).start()
-    stage.settled_owner(lab, address)
-    return {
-        "stop_lost_max": float(max(lost)),
-        "stop_gap_max_s": max(length for length, _ in silences),
-        "stop_unanswered_max": float(max(asked for _, asked in silences)),
-    }
-
-
-def longest_silence(lines: Sequence[Mapping[str, Any]]) -> tuple[float, int]:
-    """Return the longest time between two answers, and how many questions fell into it.
-
-    One question belongs to the answer that ended the silence; a stalled observer asks no more.
-    """
-    times = sorted(line["t"] for line in lines if line["kind"] == "answer")
-    begin, end = max(itertools.pairwise(times), key=lambda p: p[1] - p[0], default=(0.0, 0.0))
-    asked = sum(line["kind"] == "asked" and begin < line["t"] < end for line in lines)
-    return end - begin, max(0, asked - 1)

@@ -15,6 +15,7 @@ from lab import Lab, binaries, controlplane
 from lab.errors import WaitTimeout
 from lab.light import OWN
 from lab.observe.neighbour import Asker
+from lab.observe.watch import urgent_argv
 from lab.process import pss_bytes, read_stat
 
 if TYPE_CHECKING:
@@ -107,10 +108,11 @@ def count_renewals(lab: LightLab, seconds: float) -> int:
     return len(seen - (first or set()))
 
 
-def helper(lab: LightLab, host: str, module: str, *words: str) -> Process:
-    """Start one of the bench's own helpers on a host of the lab."""
+def helper(lab: LightLab, host: str, module: str, *words: str, urgent: bool = False) -> Process:
+    """Start one of the bench's own helpers on a host of the lab, before others when urgent."""
     name = f"bench-{module}-{next(_NUMBERS)}"
     argv = binaries.helper_argv(f"bench.{module}", *words)
+    argv = [*(urgent_argv() if urgent else ()), *argv]
     return lab.host(host).start(name, argv, env=binaries.helper_env())
 
 
@@ -222,11 +224,3 @@ def settled_owner(
         elif now - since >= quiet_s:
             return next(iter(found))
     raise WaitTimeout(f"{address}: no single owner within {timeout_s:g} s; last {sorted(last)}")
-
-
-def wait_other_owner(lab: LightLab, address: str, old: str, *, timeout_s: float = 60.0) -> None:
-    """Wait until somebody else answers."""
-    for _, found in _samples(lab, address, timeout_s):
-        if found - {old}:
-            return
-    raise WaitTimeout(f"{address}: nobody took over from {old} within {timeout_s:g} s")

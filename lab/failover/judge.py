@@ -43,6 +43,8 @@ class Seen:
     udp: Mapping[str, Sequence[Line]]
     tcp: Mapping[str, Sequence[Line]]
     flood: Sequence[Line] = ()
+    caches: Sequence[str] = ()
+    """The hosts to which the client's kernel sends, by its neighbour cache, at the round's end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,8 @@ class Figures:
     """Of the datagrams sent 1 000 times a second, in the whole round."""
     after: tuple[str, ...]
     """Who answered at the end of the round, for any of the addresses."""
+    astray: int
+    """Addresses for which the client's kernel still sends to another host than the owner."""
 
 
 def judge(seen: Seen, marks: Marks, *, first: str, moves: bool) -> Figures:
@@ -79,6 +83,7 @@ def judge(seen: Seen, marks: Marks, *, first: str, moves: bool) -> Figures:
         false_takeovers=max(false_takeovers(each, marks, first, moves=moves) for each in lines),
         lost=sum(not line["ok"] for line in seen.flood) if seen.flood else None,
         after=tuple(sorted({mac for each in lines for _, mac in answers(each, end - LAST_S, end)})),
+        astray=sum(mac != first for mac in seen.caches),
     )
 
 

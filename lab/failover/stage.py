@@ -11,6 +11,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Self
 
+from lab import netns
 from lab.errors import LabError, WaitTimeout
 from lab.failover import judge
 from lab.failover.control import control_of
@@ -206,7 +207,15 @@ class Stage:
             udp=_spans(self._udp, span) if scenario.has_traffic else {},
             tcp=_spans(self._tcp, span) if scenario.has_traffic else {},
             flood=self._flood.between(*span) if self._flood is not None else (),
+            caches=self._caches(),
         )
+
+    def _caches(self) -> list[str]:
+        """Return where the client's kernel sends what is for the addresses."""
+        rows = netns.ip_json(self.lab.client.namespace, "neighbour", "show", "dev", "eth0")
+        rows += netns.ip_json(self.lab.client.namespace, "-6", "neighbour", "show", "dev", "eth0")
+        found = {str(row["dst"]): str(row.get("lladdr", "")) for row in rows}
+        return [found[address] for address in self.addresses if found.get(address)]
 
     def _tails(self) -> list[Tail]:
         flood = [self._flood] if self._flood is not None else []

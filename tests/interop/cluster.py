@@ -8,19 +8,23 @@ test's namespace and one port number. Nothing here sleeps for a fixed time: cond
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import ipaddress
 import random
+import re
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
-from mercurylb.membership.swim.config import LAN
-from mercurylb.membership.swim.machine import Swim, SwimDown, SwimLeft
 
 from lab import netns
+from mercurylb.errors import WireError
 from mercurylb.membership.member import Exchange, SendDatagram
 from mercurylb.membership.swim import message
+from mercurylb.membership.swim.config import LAN
+from mercurylb.membership.swim.effect import SwimDown, SwimLeft
 from mercurylb.membership.swim.keyring import derive_key
+from mercurylb.membership.swim.machine import Swim
 from mercurylb.membership.swim.message import State
 from mercurylb.membership.swim.packet import PacketCodec
 from mercurylb.membership.swim.stream import StreamDecoder
@@ -29,6 +33,7 @@ from mercurylb.net.datagram import DatagramPort
 from mercurylb.net.streams import StreamPort
 from mercurylb.plan.layer2 import election_hash
 from tests.interop.gossip import GoError, GoProcess
+from tests.interop.written import check_written
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Sequence
@@ -41,6 +46,9 @@ PATIENCE_S = 40
 POLL_S = 0.05
 IPS = ("192.168.1.1", "192.168.1.2", "192.168.1.3", "2001:db8::1")
 """Addresses to elect owners for."""
+
+MISREAD = re.compile(r"Failed to decode|Failed to decompress|not supported|truncated|checksum")
+"""What the original logs when it cannot read what we wrote."""
 
 TIMING = {
     "probe_interval_ms": 200,
@@ -122,7 +130,15 @@ class DirectedStreams(StreamPort):
 class PythonMember:
     """Our machine on sockets."""
 
-    def __init__(self, name: str, address: str, settings: Settings, **options: object) -> None:
+    def __init__(
+        self,
+        name: str,
+        address: str,
+        settings: Settings,
+        check: Callable[[str, bytes], None],
+        **options: object,
+    ) -> None:
+        self._check = check
         self.name = name
         self.address = address
         self.codec = settings.codec()
@@ -211,6 +227,7 @@ class PythonMember:
         self.do(self.swim.on_deadline(self._loop.time()))
 
     def _on_datagram(self, source: str, port: int, payload: bytes) -> None:
+        self._check(source, payload)
         self.do(self.swim.on_datagram(source, port, payload, self._loop.time()))
 
     def _on_request(self, source: str, said: object) -> bytes | None:
@@ -244,7 +261,7 @@ class GoMember:
         """Return the members that it holds for live."""
         found = await self.process.ask("list", name=self.name)
         return {
-            node["name"]: Seen(node["address"], node["state"], node["meta"])
+            node["name"]: Seen(node["address"], node["state"], base64.b64decode(node["meta"] or ""))
             for node in found.get("nodes", ())
         }
 
@@ -276,12 +293,17 @@ class Cluster:
         self._log = log
         self._namespace = namespace
         self._count = 0
+        self._originals: dict[str, Settings] = {}
+        """What the original's members were started with, by address."""
+        self._codec = settings.codec()
         self._processes: list[GoProcess] = []
+        self.complaints: list[str] = []
+        """Datagrams of the original that we would have written otherwise."""
 
     async def python(self, name: str = "", address: str = "", **options: object) -> PythonMember:
         """Start a member of ours."""
-        name, address = self._place(name or "python", address, is_named=bool(name))
-        made = PythonMember(name, address, self.settings, **options)
+        name, address = self.place(name or "python", address, is_named=bool(name))
+        made = PythonMember(name, address, self.settings, self.check, **options)
         self.members[name] = made
         return made
 
@@ -295,7 +317,7 @@ class Cluster:
         meta: bytes = b"",
     ) -> GoMember:
         """Start a member of the original, in a process of its own unless one is given."""
-        name, address = self._place(name or "go", address, is_named=bool(name))
+        name, address = self.place(name or "go", address, is_named=bool(name))
         if process is None:
             process = await self.process()
         settings = settings or self.settings
@@ -307,9 +329,10 @@ class Cluster:
             key=derive_key(settings.secret),
             label=settings.label,
             compress=settings.is_compressed,
-            meta=meta,
+            meta=meta or None,
             timing=TIMING,
         )
+        self._originals[address] = settings
         made = GoMember(name, address, process)
         self.members[name] = made
         return made
@@ -320,7 +343,21 @@ class Cluster:
         self._processes.append(made)
         return made
 
-    def _place(self, name: str, address: str, *, is_named: bool) -> tuple[str, str]:
+    def check(self, source: str, payload: bytes) -> None:
+        """Check that what came from the original is what we would have written in its place."""
+        settings = self._originals.get(source)
+        if settings is None or (settings.secret, settings.label) != (
+            self.settings.secret,
+            self.settings.label,
+        ):
+            return
+        try:
+            check_written(self._codec, payload, is_compressed=settings.is_compressed)
+        except (AssertionError, WireError) as error:
+            self.complaints.append(f"{source}: {payload.hex()}: {error}")
+
+    def place(self, name: str, address: str, *, is_named: bool) -> tuple[str, str]:
+        """Return a name and an address that nobody has, unless they are given."""
         self._count += 1
         return name if is_named else f"{name}-{self._count}", address or f"127.0.2.{self._count}"
 
@@ -360,16 +397,20 @@ class Cluster:
             for a, b in (pair, pair[::-1])
         )
         chain = "chain cut { type filter hook input priority 0; policy accept;\n" + rules + "}"
-        netns.nft(self._namespace, f"table inet gossip {{ {chain} }}")
+        netns.nft(self._namespace, f"table inet gossip {{\n{chain}\n}}\n")
 
     def heal(self) -> None:
         """Let everything through again."""
         netns.nft(self._namespace, "flush ruleset")
 
+    def misread(self) -> list[str]:
+        """Return what the original could not read, as it logged it."""
+        return [line for line in self._log.read_text().splitlines() if MISREAD.search(line)]
+
     async def close(self) -> None:
         """End everything."""
         for member in self.members.values():
-            if isinstance(member, PythonMember):
+            if not isinstance(member, GoMember):
                 await member.kill()
         for process in self._processes:
             await process.kill()
@@ -381,6 +422,8 @@ async def cluster(log: Path, namespace: str, settings: Settings) -> AsyncIterato
     made = Cluster(log, namespace, settings)
     try:
         yield made
+        assert made.complaints == []
+        assert made.misread() == []
     finally:
         await made.close()
 

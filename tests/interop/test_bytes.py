@@ -29,6 +29,7 @@ from mercurylb.membership.swim.packet import PacketCodec
 from mercurylb.membership.swim.stream import StreamDecoder, encode_stream
 from mercurylb.net.aead import AesGcm
 from tests.interop.gossip import GoError, GoProcess
+from tests.interop.written import check_written
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -121,21 +122,6 @@ class Peer:
             said = PushPull((state("ours", OURS),), is_join=found.is_join)
             writer.write(encode_stream(said, self.codec, is_reply=True))
         writer.close()
-
-
-def check_written(codec: PacketCodec, payload: bytes) -> tuple[Message, ...]:
-    """Check that we would have written a datagram of the library as it did; return its messages."""
-    if codec.seal is not None:
-        start = len(packet.label_header(codec.label))
-        assert payload[:start] == packet.label_header(codec.label)
-        payload = packet.unseal(codec.seal, payload[start:], codec.label)
-    has_crc = payload[0] == 12
-    clear = PacketCodec(None, random.Random(), is_compressed=codec.is_compressed)
-    found = clear.decode(payload)
-    assert not clear.skipped
-    written = clear.encode([message.encode(one) for one in found], has_crc=has_crc)
-    assert written == payload
-    return found
 
 
 @pytest.fixture(params=["clear", "compressed", "sealed", "sealed compressed", "labelled"])

@@ -98,6 +98,7 @@ class AnnouncerCore:
         self._has_links = False
         self._has_transport = False
         self._has_carrier = True
+        self._peers: frozenset[str] = frozenset()
         self._notebook = Notebook()
         self._refresh_at: float | None = None
         self._refreshed_at = float("-inf")
@@ -116,7 +117,9 @@ class AnnouncerCore:
             is_first = not self._has_desired
             self._has_desired = True
             self._revision = message.revision
+            self._peers = frozenset(member.node for member in message.members)
             effects += self._apply(self.membership.on_peers(message.members, now), now)
+            effects += self._take_macs(now)
             effects += _told(self.responder.on_desired(message.layer2, now))
             if is_first:
                 effects.append(Tell("announcer.first_desired_state", {"revision": self._revision}))
@@ -316,7 +319,8 @@ class AnnouncerCore:
         return effects
 
     def _take_macs(self, now: float) -> list[CoreEffect]:
-        others = [view.node for view in self.membership.views(now)]
+        """Say which MAC addresses are members', and whether some member has not told its own."""
+        others = {view.node for view in self.membership.views(now)} | self._peers
         has_unknown = not self._notebook.has_all(others)
         macs = self._notebook.macs()
         return _told(self.responder.on_member_macs(macs, now, has_unknown_members=has_unknown))

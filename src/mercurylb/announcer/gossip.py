@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from mercurylb.net.driver import Driver
 
 RETRY_S = 0.5
-TIMEOUT_S = 10.0
 LOG_INTERVAL_S = 60.0
 """Between two lines about the same thing that stays wrong."""
 
@@ -66,7 +65,7 @@ class Gossip:
                 make_decoder=self._core.stream_decoder,
                 on_request=self._on_request,
                 on_reply=self._on_reply,
-                timeout_s=TIMEOUT_S,
+                timeout_s=settings.swim.tcp_timeout_s,
             )
         except LinkError as error:
             self._close_sockets()

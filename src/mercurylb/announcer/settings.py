@@ -6,6 +6,8 @@ import re
 
 import msgspec
 
+from mercurylb.membership.swim.config import LAN, SwimConfig
+
 MEMBERSHIP_PORT = 7946
 """The port of MetalLB 0.16 and of hashicorp/memberlist."""
 
@@ -17,10 +19,12 @@ class MembershipSettings(msgspec.Struct, frozen=True):
     """Where this announcer talks to the others."""
 
     bind_address: str
-    """The node's own address, in canonical text; heartbeats come from it."""
+    """The node's own address, in canonical text; everything the membership says comes from it."""
     bind_port: int = MEMBERSHIP_PORT
     secret: bytes = b""
-    """Raw content of the memberlist secret file; empty: heartbeats are not authenticated."""
+    """Raw content of the memberlist secret file; empty: nothing is encrypted or authenticated."""
+    swim: SwimConfig = LAN
+    """The knobs of memberlist."""
 
 
 class AnnouncerSettings(msgspec.Struct, frozen=True):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import random
 import time
 from typing import TYPE_CHECKING
 
@@ -17,8 +18,11 @@ from mercurylb.announcer.gossip import Gossip
 from mercurylb.announcer.ports import Ports, without
 from mercurylb.layer2.interface import IFF_RUNNING, Link, NodeInterfaces, select_interfaces
 from mercurylb.layer2.responder import Responder
+from mercurylb.membership.combined import CombinedMembership
 from mercurylb.membership.disabled import DisabledMembership
 from mercurylb.membership.member import Exchange, Membership, ProbeKernel, SendDatagram
+from mercurylb.membership.swim.keyring import derive_key
+from mercurylb.net.aead import AesGcm
 from mercurylb.net.channel import Channel
 from mercurylb.net.driver import Driver
 from mercurylb.net.fence import Fence
@@ -206,12 +210,16 @@ def _perform_gossip(gossip: Gossip, effect: SendDatagram | Exchange | ProbeKerne
 
 
 def _membership(settings: AnnouncerSettings) -> Membership:
-    if settings.membership is None:
+    chosen = settings.membership
+    if chosen is None:
         return DisabledMembership(settings.node)
-    from mercurylb.membership.heartbeat import HeartbeatMembership  # noqa: PLC0415 (for now)
-
-    return HeartbeatMembership(
+    return CombinedMembership(
         settings.node,
-        incarnation=time.time_ns() // 1_000_000,
-        secret=settings.membership.secret,
+        chosen.bind_address,
+        chosen.bind_port,
+        secret=chosen.secret,
+        seal=AesGcm(derive_key(chosen.secret)) if chosen.secret else None,
+        config=chosen.swim,
+        chance=random.SystemRandom(),
+        incarnation=int(time.time()),
     )

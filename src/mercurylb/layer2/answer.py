@@ -86,6 +86,8 @@ class Answerer:
         is_advertisement = drop is Drop.MESSAGE_TYPE and frame[54] == ndp.ADVERTISEMENT
         if not (is_probe or is_advertisement) or frame[62:78] not in port.ndp:
             return drop
+        if frame[12:14] != ndp.ETHERTYPE:
+            return drop
         claim = self._claim(frame[6:12])
         if claim is None:
             return drop

@@ -35,8 +35,6 @@ DEFEND_INTERVAL_S = 10.0
 """RFC 5227 §1.1."""
 MEMBER_INTERVAL_S = 0.3
 PERSISTENT_S = 2.0
-EPISODE_S = 30.0
-"""Claims with a longer silence between them are not one that goes on."""
 
 CLAIMS_PER_S = 64
 """And at most as many at once."""
@@ -60,6 +58,11 @@ class Claimant(enum.Enum):
     MEMBER = "member"
     UNKNOWN = "unknown"
     STRANGER = "stranger"
+
+
+EPISODE_S = {Claimant.MEMBER: 30.0, Claimant.UNKNOWN: 300.0, Claimant.STRANGER: 300.0}
+"""Claims with a longer silence between them are not one that goes on. A host that uses an address
+of ours as its own may ask for its gateway every few minutes only."""
 
 
 class Claim(msgspec.Struct, frozen=True):
@@ -166,7 +169,7 @@ class ConflictWatch:
     def judge(self, claim: Claim, now: float, *, yields: bool) -> Verdict:
         """Remember a claim and decide what to do; `yields` if its member is the better ranked."""
         claimant = self._claimant(claim.mac)
-        record = self._record(claim, now)
+        record = self._record(claim, claimant, now)
         is_defended = self._may_defend(claim, claimant, now, yields=yields)
         record.defended += is_defended
         told = None
@@ -189,14 +192,14 @@ class ConflictWatch:
             return Claimant.MEMBER
         return Claimant.UNKNOWN if self._has_unknown_members else Claimant.STRANGER
 
-    def _record(self, claim: Claim, now: float) -> _Record:
+    def _record(self, claim: Claim, claimant: Claimant, now: float) -> _Record:
         record = self._records.get(claim)
         if record is None:
             if len(self._records) >= CLAIMANTS_MAX:
                 self._records.popitem(last=False)
             record = self._records[claim] = _Record(claim, now)
         self._records.move_to_end(claim)
-        if now - record.last_at > EPISODE_S:
+        if now - record.last_at > EPISODE_S[claimant]:
             record.first_at = now
         record.last_at = now
         record.count += 1

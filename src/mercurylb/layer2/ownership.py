@@ -73,9 +73,7 @@ class Ownership:
     def on_live(self, nodes: AbstractSet[str] | None, unable: Mapping[str, Unable]) -> None:
         """Take over which nodes are alive, and what they cannot carry."""
         self._live = None if nodes is None else frozenset(nodes)
-        self._others = {
-            node: word for node, word in unable.items() if node != self._node and word != ABLE
-        }
+        self._others = {node: word for node, word in unable.items() if word != ABLE}
 
     def on_interfaces(self, found: NodeInterfaces, now: float) -> None:
         """Take over the node's interfaces."""
@@ -111,8 +109,6 @@ class Ownership:
         live = self._live
         if live is None:
             return service.ranking[:1] == (self._node,)
-        if self._node not in live:
-            return False
         if not self._others and self.unable == ABLE:
             return next((node for node in service.ranking if node in live), None) == self._node
         candidates = [node for node in service.ranking if node in live]

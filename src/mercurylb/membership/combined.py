@@ -62,14 +62,14 @@ from mercurylb.membership.member import (
     SendDatagram,
 )
 from mercurylb.membership.rejoin import JOINS_MAX, Rejoin
-from mercurylb.membership.swim.machine import (
-    Swim,
+from mercurylb.membership.swim.effect import (
     SwimChanged,
     SwimDown,
     SwimEffect,
     SwimLeft,
     SwimUp,
 )
+from mercurylb.membership.swim.machine import Swim
 from mercurylb.membership.swim.message import State
 from mercurylb.membership.swim.packet import PacketCodec
 from mercurylb.membership.swim.stream import StreamDecoder
@@ -79,7 +79,7 @@ if TYPE_CHECKING:
 
     from mercurylb.membership.seal import Chance, Seal
     from mercurylb.membership.swim.config import SwimConfig
-    from mercurylb.membership.swim.machine import SwimMember
+    from mercurylb.membership.swim.effect import SwimMember
 
 OURS = b"mlb1"
 """What the metadata of our own announcers begins with."""
@@ -623,24 +623,32 @@ class CombinedMembership:
     def _act(self, swim: Swim, effect: FastEffect, now: float) -> list[SwimEffect]:
         """Do in SWIM what the detector says."""
         match effect:
-            case Found(node=node, incarnation=incarnation, reason=reason, is_leave=is_leave):
-                member = swim.members().get(node)
-                is_current = member is not None and member.incarnation <= incarnation
-                if member is None or not is_current or not self._is_alive(member):
-                    return []
-                self._found[node] = (incarnation, reason)
-                return swim.on_dead(node, incarnation, now, is_leave=is_leave)
+            case Found():
+                return self._condemn(swim, effect, now)
             case Accused(incarnation=incarnation) if self._phase is not Phase.LEAVING:
                 return swim.on_accused(incarnation, now)
-            case Greet(node=node):
-                contact = self._detector.contact(node)
-                return [] if contact is None else swim.greet([(contact.address, contact.port)], now)
-            case Reached(node=node):
-                contact = self._detector.contact(node)
-                return [] if contact is None else self._join([contact.address], now)
             case Stranger(address=address):
                 return self._welcome(swim, address, now)
+            case Greet(node=node) | Reached(node=node):
+                contact = self._detector.contact(node)
+                if contact is not None and isinstance(effect, Greet):
+                    return swim.greet([(contact.address, contact.port)], now)
+                if contact is not None:
+                    return self._join([contact.address], now)
         return []
+
+    def _condemn(self, swim: Swim, found: Found, now: float) -> list[SwimEffect]:
+        member = swim.members().get(found.node)
+        if member is None or member.incarnation > found.incarnation or not self._is_alive(member):
+            return []
+        self._found[found.node] = (found.incarnation, found.reason)
+        return swim.on_dead(
+            found.node,
+            found.incarnation,
+            now,
+            is_leave=found.is_leave,
+            is_told=found.is_told,
+        )
 
     def _welcome(self, swim: Swim, address: str, now: float) -> list[SwimEffect]:
         """Join one of ours who knows of us and of whom we do not know."""

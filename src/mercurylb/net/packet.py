@@ -4,8 +4,8 @@ Each protocol has its own packet socket with a kernel filter. A socket is made d
 bound, so nothing from before its first filter is ever read. Multicast groups are joined on ordinary
 UDP sockets, because that makes the kernel send the listener reports that snooping switches need.
 
-Before a batch of frames is answered the fence is asked once; behind it everything that waited is
-thrown away.
+Before a batch of frames is answered the fence is asked once: what waited while the process stood
+still is thrown away.
 """
 
 from __future__ import annotations
@@ -63,6 +63,7 @@ class PacketPort:
         self._loop = asyncio.get_running_loop()
         self._sockets: dict[int, socket.socket] = {}
         self._groups = _Groups(interface)
+        fence.watch(self, self._throw_away)
         try:
             if interface.has_arp:
                 self._open(ARP, answer_arp)
@@ -74,6 +75,7 @@ class PacketPort:
 
     def close(self) -> None:
         """Close all sockets, which leaves all groups."""
+        self._fence.unwatch(self)
         for sock in self._sockets.values():
             self._loop.remove_reader(sock)
             sock.close()
@@ -110,6 +112,9 @@ class PacketPort:
         """Stop being a listener of a multicast group."""
         self._groups.leave(group)
 
+    def _throw_away(self) -> int:
+        return sum(throw_away(sock) for sock in self._sockets.values())
+
     def _open(self, ethertype: int, answer: Answer) -> None:
         sock = self._sockets[ethertype] = open_deaf(self.interface.name, ethertype)
         index, fence, claim, on_claim = (
@@ -121,7 +126,7 @@ class PacketPort:
 
         def read() -> None:
             if fence.is_stale:
-                fence.dropped_count += _throw_away(sock)
+                fence.dropped_count += throw_away(sock)
                 return
             receive, send = sock.recv, sock.send
             for _ in range(BATCH_MAX):
@@ -155,7 +160,7 @@ def open_deaf(interface: str, ethertype: int) -> socket.socket:
     return sock
 
 
-def _throw_away(sock: socket.socket) -> int:
+def throw_away(sock: socket.socket) -> int:
     """Forget what waits in a socket; return how much it was."""
     for count in range(STALE_MAX):
         try:

@@ -90,11 +90,11 @@ async def _run(settings: SpeakerSettings, sock: socket.socket) -> None:
         raise FlagError(
             "the namespace of the configuration is not known: give --namespace or METALLB_NAMESPACE"
         )
+    if not settings.pod_name:
+        raise FlagError("the own pod is not known: give --pod-name or METALLB_POD_NAME")
     async with KubeClient(credentials, user_agent=f"mercurylb-speaker/{__version__}") as client:
-        owner = None
-        if settings.pod_name:
-            pod = await client.get(PODS, settings.pod_name, namespace=namespace)
-            owner = owner_reference(pod)
+        pod = await client.get(PODS, settings.pod_name, namespace=namespace)
+        owner = owner_reference(pod)
         await _Brain(settings, client, sock, namespace=namespace, owner=owner).run()
 
 

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Final
 from mercurylb.announcer import AnnouncerSettings, MembershipSettings
 from mercurylb.announcer.settings import MEMBERSHIP_PORT
 from mercurylb.errors import MercuryError
+from mercurylb.membership.swim.config import LAN, WAN, SwimConfig, parse_config
 from mercurylb.speaker.exclusion import EXCLUSION_FILE, load_exclusions
 from mercurylb.telemetry import logs as log
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from mercurylb.membership.swim.config import SwimConfig
     from mercurylb.speaker.settings import SpeakerSettings
 
 BACKEND_ENV: Final = "METALLB_BGP_TYPE"
@@ -68,7 +68,7 @@ def announcer_settings(
             bind_address=settings.ml_bindaddr,
             bind_port=_port(settings.ml_bindport),
             secret=secret,
-            **_swim(memberlist_file, settings),
+            swim=swim_config(memberlist_file, is_wide=settings.ml_wan_config),
         )
     excluded = load_exclusions(exclusion_file)
     _check_frr_k8s(settings, backend)
@@ -92,16 +92,8 @@ def read_secret(path: str) -> bytes:
         raise StartError(f"failed to read memberlist secret key file: {error}") from error
 
 
-def _swim(file: Path, settings: SpeakerSettings) -> dict[str, SwimConfig]:
-    if "swim" not in MembershipSettings.__struct_fields__:
-        return {}
-    return {"swim": swim_config(file, is_wide=settings.ml_wan_config)}
-
-
 def swim_config(file: Path, *, is_wide: bool) -> SwimConfig:
     """Give the gossip's bounds: the file's if there is one, else those of the kind of network."""
-    from mercurylb.membership.swim.config import LAN, WAN, parse_config  # noqa: PLC0415
-
     try:
         raw = file.read_bytes()
     except FileNotFoundError:

@@ -170,7 +170,7 @@ class View:
         touched |= self._take_slices(stores.endpoint_slices.take_dirty())
         changed_nodes = self._take_nodes(stores.nodes.take_dirty())
         members_changed = self._take_members(stores.pods.take_dirty())
-        self._is_stale |= changed_nodes > 0 or self._has_dirty_configuration()
+        self._is_stale |= (changed_nodes > 0) | self._has_dirty_configuration()
         own_node = self._nodes.get(self._identity.node)
         compiled = _NOT_COMPILED
         if self._is_stale and own_node is not None:

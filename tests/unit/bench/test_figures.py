@@ -77,9 +77,9 @@ def test_without_a_second_pair_figures_from_elsewhere_are_labelled_so() -> None:
 
 def test_a_second_pair_takes_the_place_of_elsewhere() -> None:
     """Figures measured side by side count, and a missing one is not filled in."""
-    found = rows({"start_s": 2.0, "kill_max_s": 1.0}, {"start_s": 4.0})
+    found = rows({"start_s": 2.0, "failover_kill_wire_max_s": 1.0}, {"start_s": 4.0})
     told = {row.key: (row.other, row.other_is, row.ratio) for row in found}
-    assert told == {"start_s": (4.0, "original", 0.5), "kill_max_s": (None, "", None)}
+    assert told == {"start_s": (4.0, "original", 0.5), "failover_kill_wire_max_s": (None, "", None)}
 
 
 def test_bare_loop_is_compared_within_the_same_pair() -> None:

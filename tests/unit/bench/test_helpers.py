@@ -7,7 +7,7 @@ import json
 from bench.flood import reply_filter
 from bench.load import address_of, many, status_patch
 from bench.many import parse_writes
-from bench.scenarios import caches_filled, longest_silence
+from bench.scenarios import caches_filled
 from lab.observe import frames
 from mercurylb.allocator.book import Book
 from mercurylb.api.meta import ObjectMeta
@@ -68,15 +68,6 @@ def test_time_of_filled_caches_is_read_from_the_log() -> None:
     log = 'x\n{"event":"controller.caches_filled","ts":"1970-01-01T00:01:40.250Z"}\n'
     assert caches_filled(log, 40.0) == 60.25
     assert caches_filled("started\n", 40.0) is None
-
-
-def test_silence_lies_between_answers_not_questions() -> None:
-    """Questions and claims do not shorten it; the question that was answered is not lost."""
-    told = [(0.0, "answer"), (0.01, "answer"), (0.03, "asked"), (0.04, "gratuitous")]
-    told += [(0.05, "asked"), (0.06, "answer"), (0.065, "asked"), (0.07, "answer")]
-    length, lost = longest_silence([{"t": t, "kind": kind} for t, kind in told])
-    assert (round(length, 6), lost) == (0.05, 1)
-    assert longest_silence([]) == (0.0, 0)
 
 
 def test_the_bare_loop_writes_as_much_as_the_controller() -> None:

@@ -102,7 +102,7 @@ RIGHTS: dict[tuple[str, str], dict[tuple[str, str], tuple[str, ...]]] = {
         ("metallb.io", "communities"): FOLLOW,
         ("metallb.io", "ipaddresspools"): FOLLOW,
         ("metallb.io", "l2advertisements"): FOLLOW,
-        ("metallb.io", "servicel2statuses"): ("create", "delete", "list", "watch"),
+        ("metallb.io", "servicel2statuses"): ("create", "delete", "list", "patch", "watch"),
         ("metallb.io", "servicel2statuses/status"): ("patch",),
         ("metallb.io", "configurationstates"): STATE,
         ("metallb.io", "configurationstates/status"): ("patch",),

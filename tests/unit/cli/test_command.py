@@ -23,6 +23,7 @@ COMMANDS = (
     [],
     ["explain"],
     ["explain", "service"],
+    ["who"],
     ["validate"],
     ["plan"],
     ["snapshot"],

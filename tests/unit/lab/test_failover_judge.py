@@ -104,3 +104,10 @@ def test_nothing_tried_is_no_figure() -> None:
     """Where traffic cannot tell anything, there is none."""
     found = check(asked() + answered(FIRST, 0, 5))
     assert (found.udp_gap_s, found.tcp_gap_s, found.lost) == (None, None, None)
+
+
+def test_a_client_that_was_not_told_is_noticed() -> None:
+    """Its kernel's cache still names another host than the owner."""
+    lines = asked() + answered(FIRST, 0, 5)
+    seen = Seen({"ARP": lines}, {}, {}, caches=(FIRST, SECOND))
+    assert judge.judge(seen, MARKS, first=FIRST, moves=False).astray == 1

@@ -97,6 +97,16 @@ def test_claims_of_addresses_announced_elsewhere_are_not_ours() -> None:
     frame = arp_frame(sender=V4, target=V4B)
     assert responder.answer_arp(2, frame) is Drop.ANNOUNCE_IP
     assert responder.on_frame(2, frame, 1.0) == []
+    assert responder.on_claim(2, GRATUITOUS_REPLY, 1.0) == []
+
+
+def test_option_says_who_claims(responder: Responder) -> None:
+    """An advertisement may be sent on behalf of another station, which is the one to name."""
+    frame = advertisement(options=b"\x02\x01" + MEMBER_MAC)
+    responder.on_frame(1, frame, 1.0)
+    responder.on_frame(1, frame, 4.0)
+    (found,) = responder.conflicts(4.0)
+    assert (found.mac, found.node) == (MEMBER_MAC.hex(":"), "other")
 
 
 @pytest.mark.parametrize(
@@ -211,6 +221,20 @@ def test_claim_behind_a_closed_interface_is_forgotten(responder: Responder) -> N
     """A frame that waited while its interface went away changes nothing."""
     responder.on_interfaces(node(interface(2)), 1.0)
     assert responder.on_claim(1, GRATUITOUS_REPLY, 1.0) == []
+
+
+FUZZED = bytes.fromhex(
+    "333300fffffffbffff00000208066100000000203afffe80000000000000000000000000000001ff0200000008060000"
+    "00000000000001880028622000000020010db80000000000000000000001020102000000000002"
+)
+"""An advertisement behind the ethertype of ARP, found by fuzzing."""
+
+
+@pytest.mark.parametrize("frame", [FUZZED, FUZZED[:41], b"", arp_frame(sender=V4)[:30]])
+def test_frame_that_is_no_claim_is_looked_at_safely(responder: Responder, frame: bytes) -> None:
+    """Whatever is handed over as a claim, nothing is raised and nothing believed."""
+    assert responder.answer_ndp(1, frame) is not Drop.CLAIM
+    assert responder.on_claim(1, frame, 1.0) == []
 
 
 def test_defences_count_as_gratuitous(responder: Responder) -> None:

@@ -86,6 +86,16 @@ def test_conflicts_are_told_latest_first_and_forgotten(watch: ConflictWatch) -> 
     assert watch.conflicts(39.0 + conflict.REMEMBERED_S + 1) == ()
 
 
+def test_claimant_that_claims_again_is_the_latest(watch: ConflictWatch) -> None:
+    """The order is that of the latest claims, also for whom is forgotten first."""
+    again = Claim("eth0", "10.0.1.0", STRANGER_MAC)
+    for number in range(3):
+        watch.judge(Claim("eth0", f"10.0.1.{number}", STRANGER_MAC), float(number), yields=False)
+    watch.judge(again, 3.0, yields=False)
+    watch.validate()
+    assert [c.address for c in watch.conflicts(4.0)] == ["10.0.1.0", "10.0.1.2", "10.0.1.1"]
+
+
 def test_flood_of_claimants_stays_bounded(watch: ConflictWatch) -> None:
     """Neither the table nor what people are told grows with the number of claimants."""
     told = 0

@@ -91,6 +91,35 @@ def test_two_nodes_agree_whatever_each_cannot_carry() -> None:
     assert sorted(other.owned()) == ["default/b", "default/c", "default/d"]
 
 
+@pytest.mark.rule("layer2-10.partition")
+def test_each_side_of_a_partition_has_an_owner() -> None:
+    """While two nodes do not hear each other both own, and one alone does afterwards."""
+    sides = {name: Ownership(name) for name in NEAR}
+    for ownership in sides.values():
+        ownership.on_desired([Service("default/web", (V4,), NEAR)])
+
+    def owners(*live: set[str]) -> list[str]:
+        for ownership, seen in zip(sides.values(), live, strict=True):
+            ownership.on_live(seen, {})
+        return [name for name, ownership in sides.items() if ownership.owned()]
+
+    assert owners(BOTH, BOTH) == ["me"]
+    assert owners({"me"}, {"other"}) == ["me", "other"]
+    assert owners(BOTH, BOTH) == ["me"]
+
+
+@pytest.mark.rule("layer2-10.death", "layer2-8.first")
+def test_successor_announces_when_the_owner_dies() -> None:
+    """The next one opens its filter, sends a round at once, and goes on for a burst."""
+    responder = Responder("me")
+    responder.on_interfaces(node(interface(1)), 0.0)
+    responder.on_desired([Service("default/web", (V4,), FAR)], 0.0)
+    assert responder.on_live(BOTH, 0.0) == []
+    effects = responder.on_live({"me"}, 1.0)
+    assert [type(effect) for effect in effects] == [ChangeFilter, SendFrame, SendFrame]
+    assert responder.next_deadline() == pytest.approx(2.1)
+
+
 def test_inability_tells_only_of_services_that_could_be_ours() -> None:
     """What other nodes are ranked for needs no room in the note; without carrier it is all."""
     ownership = Ownership("me")

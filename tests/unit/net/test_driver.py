@@ -6,7 +6,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
-from mercurylb.net.driver import Driver
+from mercurylb.net.driver import OVERDUE_S, Driver
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,3 +74,24 @@ async def test_many_effects_are_performed_in_order_and_in_slices() -> None:
     driver.take([200])
     await until(lambda: len(done) == 201)
     assert done == list(range(201))
+
+
+async def test_what_is_long_overdue_comes_before_the_next_fact() -> None:
+    """After a stop the machine learns of its own lateness before anything it is told."""
+    machine, done = Ticking(), []
+    driver: Driver[str] = Driver(machine, done.append)
+    machine.left = 1
+    machine.at = time.monotonic() + 0.01
+    driver.take([])
+    time.sleep(0.02)  # noqa: ASYNC251 (the whole process stands still)
+    driver.catch_up()
+    assert done == [], "a little late is not worth it"
+    time.sleep(OVERDUE_S)  # noqa: ASYNC251
+    now = driver.catch_up()
+    driver.take(["fact"])
+    assert done == ["tick", "fact"]
+    assert driver.take_lag() > OVERDUE_S
+    assert abs(now - time.monotonic()) < 1
+    await asyncio.sleep(0.01)
+    assert done == ["tick", "fact"]
+    driver.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
 import time
 from typing import TYPE_CHECKING
@@ -41,57 +40,63 @@ async def test_fence_is_renewed_while_the_loop_runs() -> None:
     made.close()
 
 
-async def test_stale_questions_are_thrown_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What waited behind the fence is dropped whole and counted; what comes after is answered."""
-    client, ours = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    ours.setblocking(False)
-    client.setblocking(False)
-    monkeypatch.setattr("mercurylb.net.packet.open_deaf", lambda *_: ours)
-    monkeypatch.setattr(fence, "PERIOD_S", 60.0)
-    asked: list[bytes] = []
-    claims: list[bytes] = []
+class Wire:
+    """A packet port whose ARP socket is one end of a socket pair."""
 
-    def answer(_: int, frame: bytes) -> bytes | Drop:
-        asked.append(frame)
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.asked: list[bytes] = []
+        self.claims: list[bytes] = []
+        self.client, ours = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours.setblocking(False)
+        self.client.setblocking(False)
+        monkeypatch.setattr("mercurylb.net.packet.open_deaf", lambda *_: ours)
+        self.fence = Fence()
+        self.port = PacketPort(
+            FAKE,
+            answer_arp=self.answer,
+            answer_ndp=self.answer,
+            on_claim=lambda _, frame: self.claims.append(frame),
+            fence=self.fence,
+        )
+
+    def answer(self, _: int, frame: bytes) -> bytes | Drop:
+        """Answer everything but claims."""
+        self.asked.append(frame)
         return Drop.CLAIM if frame == b"claim" else b"answer to " + frame
 
-    made = Fence()
-    port = PacketPort(
-        FAKE,
-        answer_arp=answer,
-        answer_ndp=answer,
-        on_claim=lambda _, frame: claims.append(frame),
-        fence=made,
-    )
-    for number in range(150):
-        client.send(f"old {number}".encode())
-    made.until = time.monotonic() - 0.001
-    await until(lambda: made.dropped_count)
-    assert (made.dropped_count, asked) == (150, [])
-    made.until = time.monotonic() + 60
-    client.send(b"claim")
-    client.send(b"new")
-    await until(lambda: len(asked) == 2)
-    assert (asked, claims, client.recv(64)) == ([b"claim", b"new"], [b"claim"], b"answer to new")
-    port.close()
-    made.close()
-    client.close()
+    def ask_old_ones(self) -> None:
+        """Let 150 questions wait."""
+        for number in range(150):
+            self.client.send(f"old {number}".encode())
+
+    async def check_that_new_ones_are_answered(self) -> None:
+        """Ask once more, and close everything."""
+        assert (self.fence.dropped_count, self.asked) == (150, [])
+        self.client.send(b"claim")
+        self.client.send(b"new")
+        await until(lambda: len(self.asked) == 2)
+        assert (self.asked, self.claims) == ([b"claim", b"new"], [b"claim"])
+        assert self.client.recv(64) == b"answer to new"
+        self.port.close()
+        self.fence.close()
+        self.client.close()
 
 
-def test_what_a_loop_does_first_after_a_stop() -> None:
-    """Received frames come before timers, which is why a timer alone is not fence enough."""
-    read, write = os.pipe()
-    order: list[str] = []
+async def test_frames_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What waited is dropped whole and counted when it is read; what comes after is answered."""
+    monkeypatch.setattr(fence, "PERIOD_S", 60.0)
+    wire = Wire(monkeypatch)
+    wire.ask_old_ones()
+    wire.fence.until = time.monotonic() - 0.001
+    await until(lambda: wire.fence.dropped_count)
+    wire.fence.until = time.monotonic() + 60
+    await wire.check_that_new_ones_are_answered()
 
-    async def run() -> None:
-        loop = asyncio.get_running_loop()
-        loop.call_later(0.01, order.append, "timer")
-        loop.add_reader(read, lambda: (order.append("frame"), loop.remove_reader(read)))
-        os.write(write, b"x")
-        time.sleep(0.02)  # noqa: ASYNC251 (the whole process stands still)
-        await asyncio.sleep(0.001)
 
-    asyncio.run(run())
-    os.close(read)
-    os.close(write)
-    assert order == ["frame", "timer"]
+async def test_timer_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The timer that is late throws away what waited before anybody reads it."""
+    wire = Wire(monkeypatch)
+    wire.ask_old_ones()
+    wire.fence.until = time.monotonic() - 0.001
+    wire.fence._renew()
+    await wire.check_that_new_ones_are_answered()

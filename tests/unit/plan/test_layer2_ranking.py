@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
+from mercurylb.api.node import Node
 from mercurylb.plan.desired import Layer2Service
 from mercurylb.plan.layer2 import (
     Layer2Decision,
@@ -96,6 +98,7 @@ def prefer(weights: dict[str, int]) -> dict[str, Any]:
         ("iris1 iris2", "2001:db8::1", {}, "iris2 iris1"),
     ],
 )
+@pytest.mark.rule("layer2-3.order", "layer2-3.key")
 def test_known_orders(names: str, address: str, scores: dict[str, int], order: str) -> None:
     """The ranking is the original's, node by node."""
     decision = decide(
@@ -110,6 +113,7 @@ def test_known_orders(names: str, address: str, scores: dict[str, int], order: s
     ]
 
 
+@pytest.mark.rule("layer2-3.digests")
 def test_digests() -> None:
     """The hash is SHA-256 of node, number sign and canonical address."""
     prefixes = {
@@ -122,6 +126,7 @@ def test_digests() -> None:
         assert election_hash(name, address).hex().startswith(prefix)
 
 
+@pytest.mark.rule("layer2-3.key")
 def test_the_first_address_in_canonical_form_decides() -> None:
     """A dual-stack service is announced by one node, whichever way its addresses are spelled."""
     dual = decide("iris1", written={"has": "10.20.30.2 2001:db8::1", "cluster": "10.0.0.1 fd00::1"})
@@ -150,6 +155,7 @@ ENDPOINTS: dict[str, tuple[Any, str, str]] = {
         "announce",
         OWNER,
     ),
+    "two services, ready on both": ([("iris1", READY), ("iris2", READY)], OWNER, "announce"),
     "only serving true": ([("iris1", {"ready": False, "serving": True})], "announce", OWNER),
     "ready true, serving false": (
         [("iris1", {"ready": True, "serving": False})],
@@ -163,6 +169,7 @@ ENDPOINTS: dict[str, tuple[Any, str, str]] = {
 
 @pytest.mark.parametrize(("states", "first", "second"), ENDPOINTS.values(), ids=ENDPOINTS)
 @pytest.mark.rule("api-10.endpoint-slice")
+@pytest.mark.rule("layer2-2.1", "layer2-2.6", "layer2-13.1")
 def test_local_policy(states: Any, first: str, second: str) -> None:
     """With policy Local only nodes with an endpoint that takes traffic are candidates."""
     found = [verdict_of(decide(me, states=states, written=LOCAL), me) for me in ("iris1", "iris2")]
@@ -271,6 +278,20 @@ SELECTION: dict[str, tuple[dict[str, Any], str, str]] = {
     "api-10.node-excluded",
     "api-10.node-network",
 )
+@pytest.mark.rule(
+    "layer2-1.services",
+    "layer2-2.2",
+    "layer2-2.3",
+    "layer2-2.4",
+    "layer2-2.5.unavailable",
+    "layer2-2.5.excluded",
+    "layer2-2.7",
+    "layer2-2.8",
+    "layer2-13.2",
+    "layer2-13.3",
+    "speaker-1.exclude-lb",
+    "speaker-6.3.layer2",
+)
 def test_selection(cluster: dict[str, Any], first: str, second: str) -> None:
     """Advertisements, exclusion, service selectors and sharing decide as in the original."""
     found = [verdict_of(decide(me, **cluster), me) for me in ("iris1", "iris2")]
@@ -288,12 +309,14 @@ def test_selection(cluster: dict[str, Any], first: str, second: str) -> None:
         ({"has": "10.20.30.1 2001:db9::1"}, Layer2Reason.IP_NOT_ALLOWED),
     ],
 )
+@pytest.mark.rule("speaker-6.1.1", "speaker-6.1.3", "speaker-6.1.4", "speaker-6.1.5")
 def test_services_without_a_usable_address(written: dict[str, Any], reason: Layer2Reason) -> None:
     """The steps before any election have their own reasons (spec: speaker §6.1)."""
     decision = decide("iris1", written=written)
     assert (decision.reason, decision.ranking, decision.desired()) == (reason, (), None)
 
 
+@pytest.mark.rule("speaker-6.1.2")
 def test_without_a_configuration_nothing_is_decided() -> None:
     """Before the first configuration there is no candidate."""
     decision = plan_layer2(
@@ -308,6 +331,7 @@ def test_without_a_configuration_nothing_is_decided() -> None:
 
 
 @pytest.mark.rule("api-5.preferences")
+@pytest.mark.rule("layer2-1.preferred", "layer2-13.3")
 def test_weights_add_up_over_terms_and_advertisements() -> None:
     """Preferences of all matching advertisements are summed; those for other services are not."""
     ads = [
@@ -322,6 +346,7 @@ def test_weights_add_up_over_terms_and_advertisements() -> None:
     ]
 
 
+@pytest.mark.rule("layer2-1.preferred", "layer2-1.same-everywhere", "layer2-13.3")
 def test_every_node_sees_the_preference_of_an_advertisement_for_another() -> None:
     """An advertisement for edge-a alone makes edge-a win in every node's view."""
     ads = [
@@ -370,6 +395,7 @@ def test_every_node_has_a_verdict() -> None:
     ],
 )
 @pytest.mark.rule("api-5.interfaces")
+@pytest.mark.rule("layer2-1.interfaces", "layer2-4.1")
 def test_interfaces(ads: list[dict[str, Any]], expected: tuple[str, ...] | None) -> None:
     """Interfaces of the advertisements for this node are joined; one without any means all."""
     written = [advertisement(f"ad{index}", **spec) for index, spec in enumerate(ads)]
@@ -389,6 +415,7 @@ def test_what_the_announcer_is_told() -> None:
     assert (told.ranking, told.interfaces) == (("iris2",), ())
 
 
+@pytest.mark.rule("layer2-2.5.unavailable", "layer2-2.5.excluded")
 def test_a_node_that_is_not_known_counts_as_available() -> None:
     """A speaker on a node without a Node object can be a candidate where no label is asked for."""
     config = config_of(
@@ -403,3 +430,92 @@ def test_a_node_that_is_not_known_counts_as_available() -> None:
         node="a",
     )
     assert (decision.reason, decision.ranking) == (None, ("a",))
+
+
+@pytest.mark.rule("layer2-13.1")
+def test_two_services_may_have_two_owners() -> None:
+    """Of two addresses each node wins one."""
+    states = [("iris1", READY), ("iris2", READY)]
+    written = {**LOCAL, "has": "10.20.30.2"}
+    found = [
+        verdict_of(decide(me, states=states, written=written), me) for me in ("iris1", "iris2")
+    ]
+    assert found == ["announce", OWNER]
+
+
+@pytest.mark.rule("layer2-3.stateless")
+def test_only_a_newcomer_that_sorts_first_changes_the_owner() -> None:
+    """Losers come and go without any effect on the order of the others."""
+    every = decide("a", names="a b c d e").ranking
+    for gone in every:
+        rest = " ".join(name for name in "abcde" if name != gone)
+        assert decide("a", names=rest).ranking == tuple(name for name in every if name != gone)
+
+
+@pytest.mark.rule("layer2-3.shared")
+def test_services_that_share_an_address_have_one_order() -> None:
+    """The order depends on the address and the advertisements only."""
+    sharing = {"metallb.io/allow-shared-ip": "k"}
+    first = decide("a", names="a b c", written={"name": "web", "annotations": sharing})
+    second = decide("a", names="a b c", written={"name": "dns", "annotations": sharing})
+    assert first.ranking == second.ranking
+
+
+@pytest.mark.rule("layer2-13.3")
+@pytest.mark.parametrize(
+    ("speakers", "first"),
+    [
+        ("edge-a edge-b worker-a", "edge-b"),
+        ("edge-a worker-a", "edge-a"),
+        ("worker-a worker-b", "worker-a"),
+    ],
+)
+def test_preferred_nodes_that_are_down_leave_it_to_the_next(speakers: str, first: str) -> None:
+    """The other preferred node, and then the hash among the rest."""
+    decision = decide(
+        "worker-a",
+        names="edge-a edge-b worker-a worker-b",
+        speakers=speakers,
+        ads=[advertisement("ad", **prefer({"edge-a": 100, "edge-b": 100}))],
+    )
+    assert decision.ranking[0] == first
+
+
+@pytest.mark.rule("layer2-13.3", "layer2-1.node-change")
+def test_a_preferred_label_that_is_removed_leaves_it_to_the_hash() -> None:
+    """The score follows the labels of the node."""
+    terms = [{"weight": 100, "preference": {"matchLabels": {"edge": "yes"}}}]
+    ads = [advertisement("ad", preferredNodeSelectors=terms)]
+    assert decide("iris1", ads=ads, labels={"iris1": {"edge": "yes"}}).ranking[0] == "iris1"
+    assert decide("iris1", ads=ads).ranking[0] == "iris2"
+
+
+@pytest.mark.rule("layer2-2.not-considered")
+@pytest.mark.parametrize("ready", ["True", "False", "Unknown"])
+def test_what_does_not_matter(ready: str) -> None:
+    """Readiness of nodes, a cordon and the internal traffic policy change nothing."""
+    before = decide("iris1")
+    nodes = {
+        name: msgspec.convert(
+            {
+                "metadata": {"name": name, "labels": {"kubernetes.io/hostname": name}},
+                "spec": {"unschedulable": True},
+                "status": {"conditions": [{"type": "Ready", "status": ready}]},
+            },
+            Node,
+        )
+        for name in ("iris1", "iris2")
+    }
+    decision = plan_layer2(
+        service(has="10.20.30.1", internalTrafficPolicy="Local"),
+        config=config_of(
+            pool("p", "10.0.0.0/8"),
+            advertisements=(advertisement("ad"),),
+            nodes=tuple(nodes.values()),
+        ),
+        nodes=nodes,
+        endpoint_slices=endpoints(("iris1", READY), ("iris1", READY)),
+        speakers=nodes.keys(),
+        node="iris1",
+    )
+    assert decision.ranking == before.ranking

@@ -82,6 +82,7 @@ WEB_ETH0 = Announced("default/web", ("eth0",))
     ],
 )
 @pytest.mark.rule("api-8.2.created", "api-8.2.takeover", "api-8.2.withdrawn")
+@pytest.mark.rule("layer2-11.reconcile", "layer2-11.withdrawn")
 def test_operations(
     announced: tuple[Announced, ...],
     existing: tuple[ServiceL2Status, ...],
@@ -91,7 +92,7 @@ def test_operations(
     assert summary(diff(announced, existing, author=AUTHOR)) == expected
 
 
-@pytest.mark.rule("api-8.2.two-steps", "api-8.2.interfaces")
+@pytest.mark.rule("api-8.2.two-steps", "api-8.2.interfaces", "layer2-11.fields")
 def test_a_fresh_object_is_filled_in_after_it_came_back() -> None:
     """An object without status gets it by a patch of the status subresource."""
     fresh = msgspec.structs.replace(status_object("l2-a"), status=None)
@@ -116,7 +117,7 @@ def test_announcing_on_all_interfaces_clears_an_earlier_list() -> None:
     assert msgspec.json.decode(operation.body)["status"]["interfaces"] is None
 
 
-@pytest.mark.rule("api-8.2.identity", "api-8.2.owner", "api-10.own-pod")
+@pytest.mark.rule("api-8.2.identity", "api-8.2.owner", "api-10.own-pod", "layer2-11.identity")
 def test_a_creation_carries_labels_and_owner() -> None:
     """The object is found by its labels and is collected together with the speaker's pod."""
     (operation,) = diff((WEB,), (), author=AUTHOR).values()
@@ -128,9 +129,37 @@ def test_a_creation_carries_labels_and_owner() -> None:
     ]
 
 
+@pytest.mark.rule("layer2-11.labels")
 def test_objects_without_labels_are_left_alone() -> None:
     """Somebody else's object is nobody's business."""
     foreign = msgspec.structs.replace(
         status_object("l2-a"), metadata=ObjectMeta(name="l2-a", namespace="metallb")
     )
     assert diff((), (foreign,), author=AUTHOR) == {}
+
+
+@pytest.mark.parametrize(
+    ("before", "wanted", "patch"),
+    [
+        ("", "[1]", {"mercurylb.io/address-conflicts": "[1]"}),
+        ("[1]", "[2]", {"mercurylb.io/address-conflicts": "[2]"}),
+        ("[1]", "", {"mercurylb.io/address-conflicts": None}),
+        ("[1]", "[1]", None),
+        ("", "", None),
+    ],
+)
+def test_the_annotation_about_conflicts_is_all_that_is_touched(
+    before: str, wanted: str, patch: dict[str, str | None] | None
+) -> None:
+    """It comes and goes by a patch that names nothing else, and other annotations stay."""
+    item = status_object("l2-a")
+    annotations = {"example.com/mine": "x"} | (
+        {"mercurylb.io/address-conflicts": before} if before else {}
+    )
+    metadata = msgspec.structs.replace(item.metadata, annotations=annotations)
+    item = msgspec.structs.replace(item, metadata=metadata)
+    announced = msgspec.structs.replace(WEB, conflicts=wanted)
+    operations = list(diff((announced,), (item,), author=AUTHOR).values())
+    assert [msgspec.json.decode(operation.body) for operation in operations] == (
+        [] if patch is None else [{"metadata": {"annotations": patch}}]
+    )

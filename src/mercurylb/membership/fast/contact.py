@@ -21,7 +21,7 @@ class Window:
 
     def __init__(self) -> None:
         self._highest = 0
-        self._mask = 0
+        self._mask = 1
 
     @property
     def highest(self) -> int:

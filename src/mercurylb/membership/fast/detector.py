@@ -327,7 +327,11 @@ class FastDetector:
         if not beat.flags & Flag.IDLE:
             if is_leaving and contact.status is Status.ALIVE:
                 incarnation = max(contact.incarnation, beat.incarnation)
-                effects.append(Found(contact.node, incarnation, DownReason.LEAVING, is_leave=True))
+                effects.append(
+                    Found(
+                        contact.node, incarnation, DownReason.LEAVING, is_leave=True, is_told=True
+                    )
+                )
             contact.view_status = Status(beat.status)
             contact.view_incarnation = beat.status_incarnation
             effects += self._take_view(contact, beat, now)
@@ -406,7 +410,7 @@ class FastDetector:
         if self._timing.is_strict and self._is_weak(contact, verdict):
             return self._inquiry.open(accused, now, told=reason)
         self._note(now, f"{accused.node} is dead: {reason.value}, says {contact.node}")
-        return [Found(accused.node, accused.incarnation, reason), receipt]
+        return [Found(accused.node, accused.incarnation, reason, is_told=True), receipt]
 
     def _is_believable(self, accused: Contact, verdict: codec.Verdict, now: float) -> bool:
         is_heard = accused.heard_at is not None and now - accused.heard_at < self._timing.fresh_s

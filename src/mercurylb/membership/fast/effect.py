@@ -14,6 +14,8 @@ class Found(msgspec.Struct, frozen=True):
     incarnation: int
     reason: DownReason
     is_leave: bool = False
+    is_told: bool = False
+    """Somebody else tells everybody."""
 
 
 class Accused(msgspec.Struct, frozen=True):

@@ -189,8 +189,10 @@ class Inquiry:
         silent_s = now - contact.sign_at
         self._tell(now, f"{contact.node} is dead: {reason.value}, silent for {silent_s:.3f} s")
         self.close(contact)
-        found = Found(contact.node, contact.incarnation, reason)
-        if question.told is not None:
+        contact.sign_at, contact.refusals = now, 0  # In case the verdict is not accepted.
+        is_told = question.told is not None
+        found = Found(contact.node, contact.incarnation, reason, is_told=is_told)
+        if is_told:
             return [found]
         sentence = Sentence(contact.node, contact.incarnation, reason, len(question.witnesses))
         self._notices.add(sentence, self._roster.alive(), now)

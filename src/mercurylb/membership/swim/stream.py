@@ -20,6 +20,7 @@ us hold `BODY_SIZE_MAX` bytes and unpack `PLAIN_SIZE_MAX`, enough for ten thousa
 
 from __future__ import annotations
 
+import functools
 import struct
 from typing import TYPE_CHECKING, Final
 
@@ -93,7 +94,6 @@ class StreamDecoder:
         )
         self._held = bytearray()
         """What is not enough yet for the label or for the encrypted body."""
-        self._compressed = MapReader(BODY_SIZE_MAX)
         self._is_answerable = False
 
     def feed(self, data: bytes) -> Message | None:
@@ -147,8 +147,8 @@ class StreamDecoder:
         if codec.seal is not None and codec.verifies_incoming:
             raise refusal(Reason.PLAIN, "not encrypted, and we have a key")
         if kind == Type.COMPRESS:
-            self._stage = self._read_compressed
-            return self._read_compressed(data[1:])
+            self._stage = functools.partial(self._read_compressed, MapReader(BODY_SIZE_MAX))
+            return self._stage(data[1:])
         return self._begin_body(kind, data[1:], BODY_SIZE_MAX)
 
     def _read_sealed(self, data: bytes) -> Message | None:
@@ -171,9 +171,9 @@ class StreamDecoder:
             return self._read_whole(decode_compressed(unpack_map(plain[1:]), PLAIN_SIZE_MAX))
         return self._read_whole(plain)
 
-    def _read_compressed(self, data: bytes) -> Message | None:
-        self._compressed.feed(data)
-        found = self._compressed.next_map()
+    def _read_compressed(self, reader: MapReader, data: bytes) -> Message | None:
+        reader.feed(data)
+        found = reader.next_map()
         if found is None:
             return None
         return self._read_whole(decode_compressed(found, PLAIN_SIZE_MAX))

@@ -37,7 +37,7 @@ ALL = [
 
 
 def test_layout() -> None:
-    """A datagram is magic, version, tag if there is a key, and an array that begins with its kind."""
+    """Magic, version, a tag if there is a key, and an array that begins with its kind."""
     plain = encode(BEAT, b"", "b")
     assert plain == bytes.fromhex("4d01 9a 01 a161 07 01 03 01 09 04 01 05")
     signed = encode(BEAT, KEY, "b")
