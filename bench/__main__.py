@@ -11,18 +11,26 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench import machine, many, scenarios
+from bench import failover, machine, many, membership, scenarios
 from bench.figures import ELSEWHERE, rows
+from bench.outcome import outcome, totals
 from bench.stage import Pair
 from bench.table import embed, render
 from lab import paths
 from lab.errors import LabError
+from lab.failover import SCENARIOS
 from lab.light import OWN
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-ALL = (*scenarios.SCALE, many.SCENARIO, *scenarios.WIRE)
+ALL = (
+    *scenarios.SCALE,
+    many.SCENARIO,
+    *scenarios.WIRE,
+    failover.SCENARIO,
+    membership.SCENARIO,
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -45,7 +53,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"bench: {failed}", file=sys.stderr)
         return 1
     table = rows(ours, original)
-    text = render(table, about)
+    titles = {name: scenario.title for name, scenario in SCENARIOS.items()}
+    trials = outcome(titles, ours, original)
+    text = "\n\n".join(part for part in (render(table, about), trials) if part)
     print(text)
     if original is None:
         note = "“elsewhere”: MetalLB 0.16 as measured on another machine, memory as resident size"
@@ -68,8 +78,33 @@ def measure(pair: Pair, wanted: frozenset[str], given: argparse.Namespace) -> di
     if many.SCENARIO in wanted:
         found |= many.many(pair, given.services)
     if wanted & set(scenarios.WIRE):
-        found |= scenarios.wire(pair, wanted, given.rounds)
+        found |= scenarios.wire(pair)
+    if failover.SCENARIO in wanted:
+        found |= _failover(pair, given)
+    if membership.SCENARIO in wanted and pair.name == "ours":
+        found |= membership.measure(given.members)
     return found
+
+
+def _failover(pair: Pair, given: argparse.Namespace) -> dict[str, float]:
+    """Try all scenarios, or those that were named; every round is written down as well."""
+    rounds = given.rounds if pair.name == "ours" else min(given.rounds, given.original_rounds)
+    told = given.json.with_name(f"failover-{pair.name}.jsonl")
+    told.parent.mkdir(parents=True, exist_ok=True)
+    with told.open("w") as out:
+
+        def record(name: str, figures: Mapping[str, object]) -> None:
+            out.write(json.dumps({"scenario": name, **figures}) + "\n")
+            out.flush()
+
+        found = failover.failover(
+            pair,
+            given.fault or tuple(SCENARIOS),
+            rounds,
+            settings=failover.settings_of(pair, given.hogs_s),
+            record=record,
+        )
+    return found | totals(found)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -80,7 +115,25 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--original-controller", metavar="PATH", help="a second controller")
     made.add_argument("--original-speaker", metavar="PATH", help="a second speaker")
     made.add_argument("--only", nargs="+", choices=ALL, metavar="NAME", help=", ".join(ALL))
-    made.add_argument("--rounds", type=int, default=5, help="how often a node is cut off")
+    made.add_argument(
+        "--rounds", type=int, default=failover.ROUNDS, help="of each failover scenario"
+    )
+    made.add_argument(
+        "--original-rounds", type=int, default=failover.ORIGINAL_ROUNDS, help="at most, of theirs"
+    )
+    made.add_argument(
+        "--fault", nargs="+", choices=tuple(SCENARIOS), metavar="NAME", help=", ".join(SCENARIOS)
+    )
+    made.add_argument(
+        "--hogs-s", type=float, default=90.0, help="how long 40 CPU hogs run (failover hogs)"
+    )
+    made.add_argument(
+        "--members",
+        nargs="+",
+        type=int,
+        default=membership.REAL,
+        help="sizes of memberships of real processes (membership)",
+    )
     made.add_argument(
         "--services", type=int, default=many.SERVICES, help="of scenario scale; fewer for a try"
     )

@@ -143,8 +143,10 @@ class Responder:
                 news.append(port)
         effects += self._settle(now)
         for port in news:
-            effects += self._tell(port, now)
-        return effects
+            for address in self._table.book.all():
+                if port.carries(address):
+                    self._bursts.announce(address.text, now, port.index)
+        return effects + self._rounds(now)
 
     def on_member_macs(
         self, macs: Mapping[bytes, str], now: float, *, has_unknown_members: bool = False
@@ -167,13 +169,11 @@ class Responder:
         return self._answerer.on_claim(interface, frame, now)
 
     def refresh(self, now: float) -> list[Layer2Effect]:
-        """Send a round of every announced address at once: somebody else may have answered."""
-        effects: list[Layer2Effect] = []
+        """Begin a burst of every announced address at once: somebody else may have answered."""
         for address in self._table.book.all():
-            self._bursts.trigger(address.text, now)
-            effects += self._table.round(address)
+            self._bursts.announce(address.text, now)
         self._note(now, "all addresses refreshed")
-        return effects
+        return self._rounds(now)
 
     def next_deadline(self) -> float | None:
         """Return when the next gratuitous round or change of mind is due."""
@@ -190,11 +190,7 @@ class Responder:
             effects += self._settle(now)
         if self._answerer.watch.on_deadline(now):
             effects += self._table.filters(has_claims=True, is_all=True)
-        for text in self._bursts.due(self.addresses, now):
-            address = self._table.book.get(text)
-            if address is not None:
-                effects += self._table.round(address)
-        return effects
+        return effects + self._rounds(now)
 
     # --- from facts to answers ---------------------------------------------------------------
 
@@ -218,11 +214,9 @@ class Responder:
         effects += self._table.filters(has_claims=not self._answerer.watch.is_deaf)
         self._bursts.keep(self._table.book)
         for text in triggered:
-            address = self._table.book.get(text)
-            if self._bursts.trigger(text, now) and address is not None:
-                effects += self._table.round(address)
+            self._bursts.trigger(text, now)
         self._remember_owned()
-        return effects
+        return effects + self._rounds(now)
 
     def _remember_owned(self) -> None:
         registered = self._table.registered
@@ -230,13 +224,13 @@ class Responder:
         if owned != self._owned:
             self._owned = owned
 
-    def _tell(self, port: Port, now: float) -> list[Layer2Effect]:
-        """Announce every address on one interface whose neighbours cannot know us yet."""
+    def _rounds(self, now: float) -> list[Layer2Effect]:
+        """Return the gratuitous frames that are due, as many as one go may have."""
         effects: list[Layer2Effect] = []
-        for address in self._table.book.all():
-            if port.carries(address):
-                self._bursts.trigger(address.text, now)
-                effects += port.round(address)
+        for text, index in self._bursts.due(self.addresses, now):
+            address = self._table.book.get(text)
+            if address is not None:
+                effects += self._table.round(address, index)
         return effects
 
     def _note(self, now: float, what: str) -> None:

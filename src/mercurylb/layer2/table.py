@@ -130,8 +130,11 @@ class AnnouncementTable:
 
     # --- frames ------------------------------------------------------------------------------
 
-    def round(self, address: Address) -> list[Layer2Effect]:
-        """Return the gratuitous frames of an address, on each interface that carries it."""
+    def round(self, address: Address, index: int | None = None) -> list[Layer2Effect]:
+        """Return the gratuitous frames of an address, on each interface that carries it, or one."""
+        if index is not None:
+            port = self.ports.get(index)
+            return [] if port is None else [*port.round(address)]
         return [effect for port in self.ports.values() for effect in port.round(address)]
 
     def validate(self) -> None:
