@@ -19,7 +19,7 @@ from lab.build import archive, cache, go
 
 SOURCE = Path(__file__).resolve().parent / "go"
 LINE_SIZE_MAX = 1 << 24
-ANSWER_TIMEOUT_S = 30
+ANSWER_TIMEOUT_S = 90
 
 
 def ensure_program() -> Path:

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import socket
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
+from lab import netns
 from lab.errors import ApiError
 from lab.status import who_answers
+from mercurylb.layer2 import arp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -146,6 +149,18 @@ class Scene:
     def patch(self, key: str, patch: Json) -> None:
         """Change a service."""
         self.lab.api.merge(service_path(key), patch)
+
+    def shout(self, address: str) -> str:
+        """Let the client announce an IPv4 address as its own, once; give its MAC address."""
+        mac = self.lab.site.plan.client.mac
+        frames = arp.gratuitous(bytes.fromhex(mac.replace(":", "")), socket.inet_aton(address))
+        with netns.inside(self.lab.site.namespace("client")):
+            sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+        with sock:
+            sock.bind(("eth0", 0))
+            for frame in frames:
+                sock.send(frame)
+        return mac
 
     def close(self) -> None:
         """Remove everything that the test made."""

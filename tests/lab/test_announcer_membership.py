@@ -27,6 +27,8 @@ V4 = "10.77.0.100"
 WEB = "default/web"
 PORT = 7946
 SECRET = "s3cret"
+STARTED_S = 15.0
+"""How long a start may take on a machine that does ten other things."""
 
 
 class Cluster:
@@ -61,7 +63,7 @@ class Cluster:
     def settle(self, announcers: list[Announcer]) -> None:
         """Wait for agreement."""
         count = len(announcers)
-        wait_until(lambda: announcers[0].owned == (WEB,), "owned")
+        wait_until(lambda: announcers[0].owned == (WEB,), "owned", STARTED_S)
         wait_until(lambda: all(len(a.observation.live) == count for a in announcers), "live")
         wait_until(lambda: all(not a.owned for a in announcers[1:]), "others silent")
 
@@ -96,7 +98,8 @@ def test_dead_node_is_replaced(cluster: Cluster, *, secret: str, is_ipv6: bool) 
     started = cluster.start_all(secret=secret, is_ipv6=is_ipv6)
     cluster.hosts[0].pull()
     cluster.answers_of(cluster.hosts[1], 1.0)
-    wait_until(lambda: state_of(started[1], "n1") == ("down", "silent"), "found silent")
+    found = {("down", "silent"), ("down", "told")}
+    wait_until(lambda: all(state_of(a, "n1") in found for a in started[1:]), "found silent")
     assert all(not a.observation.conflicts for a in started)
 
 
@@ -114,6 +117,7 @@ def test_stopped_announcer_is_ill_and_comes_back(cluster: Cluster) -> None:
     started[0].kill(signal.SIGSTOP)
     cluster.answers_of(cluster.hosts[1], 2.5)
     time.sleep(0.5)
+    cluster.asker.drain()
     started[0].kill(signal.SIGCONT)
     cluster.answers_of(cluster.hosts[0], 2.0)
     cluster.settle(started)

@@ -37,7 +37,7 @@ class Node:
         """Start an announcer that owns the service."""
         announcer = self.lan.announcer(self.host, *options, stdout=stdout)
         self.want(announcer, 1)
-        wait_until(lambda: announcer.owned == (WEB,), "owned")
+        wait_until(lambda: announcer.owned == (WEB,), "owned", 15.0)
         return announcer
 
     def want(self, announcer: Announcer, revision: int, *, count: int = 1) -> None:

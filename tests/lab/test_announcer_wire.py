@@ -26,6 +26,8 @@ pytestmark = [
 V4 = "10.77.0.100"
 V6 = "fd77::100"
 RANKING = ("n1", "n2")
+STARTED_S = 15.0
+"""How long a start may take on a machine that does ten other things."""
 
 
 class Cluster:
@@ -70,7 +72,7 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
 def settle(*announcers: Announcer) -> None:
     """Wait until the first announcer owns the service and all see each other."""
     count = len(announcers)
-    wait_until(lambda: announcers[0].owned == ("default/web",), "owned")
+    wait_until(lambda: announcers[0].owned == ("default/web",), "owned", STARTED_S)
     wait_until(lambda: all(len(a.observation.live) == count for a in announcers), "live")
     wait_until(lambda: all(not a.owned for a in announcers[1:]), "others silent")
 
@@ -109,7 +111,6 @@ def test_kernel_resolves_both_families(cluster: Cluster) -> None:
         return counters[V4].responses_sent >= 2 and counters[V6].responses_sent >= 1
 
     wait_until(is_counted, "counters arrive at the brain")
-    assert counters[V4].gratuitous_sent % 2 == 0
 
 
 def test_unicast_requests_are_answered_and_foreign_ones_not(cluster: Cluster) -> None:
@@ -124,13 +125,13 @@ def test_unicast_requests_are_answered_and_foreign_ones_not(cluster: Cluster) ->
 
 
 def test_cut_off_node_is_replaced_and_heals(cluster: Cluster) -> None:
-    """Another node answers within 2 s of a cut; 0.5 s after healing one owner is left."""
+    """Another node answers within 1 s of a cut; 0.5 s after healing one owner is left."""
     first, second = cluster.start(cluster.n1), cluster.start(cluster.n2)
     settle(first, second)
-    cluster.n1.cut()
-    wait_until(lambda: cluster.asker.who(V4, 0.05) == {cluster.n2.mac}, "taken over", 2.0)
+    cluster.n1.pull()
+    wait_until(lambda: cluster.asker.who(V4, 0.05) == {cluster.n2.mac}, "taken over", 1.0)
     assert first.owned == ("default/web",)
-    cluster.n1.heal()
+    cluster.n1.repair()
     wait_until(lambda: cluster.n1.mac in cluster.asker.who(V4, 0.05), "heard again", 5.0)
     time.sleep(0.5)
     assert cluster.asker.who(V4) == {cluster.n1.mac}
@@ -207,6 +208,78 @@ def test_brain_crash_leaves_the_wire_untouched(cluster: Cluster) -> None:
     for _ in range(30):
         assert cluster.asker.who(V4, 0.03) == {cluster.n1.mac}
     assert "announcer.brain_died" in first.events()
+
+
+def frames_about(cluster: Cluster, mac: bytes, seconds: float) -> list[arp.ArpPacket]:
+    """Return the ARP frames of a node that say something about the service's address."""
+    packed = bytes((10, 77, 0, 100))
+    found = []
+    ends_at = time.monotonic() + seconds
+    while time.monotonic() < ends_at:
+        try:
+            frame = cluster.asker.sock.recv(256)
+        except BlockingIOError:
+            time.sleep(0.002)
+            continue
+        packet = arp.decode(frame)
+        if packet.sender_mac == mac and packet.sender_ip == packed:
+            found.append(packet)
+    return found
+
+
+def test_brain_that_comes_back_changes_no_frame(cluster: Cluster) -> None:
+    """A brain's death and return put nothing on the wire but the answers that were asked for."""
+    first, second = cluster.start(cluster.n1), cluster.start(cluster.n2)
+    settle(first, second)
+    wait_until(lambda: not frames_about(cluster, cluster.n1.mac, 1.5), "the burst is over", 15.0)
+    cluster.asker.drain()
+    old = int((first.folder / "brain.pid").read_text())
+    os.kill(old, signal.SIGKILL)
+    asked = 0
+    found: list[arp.ArpPacket] = []
+    ends_at = time.monotonic() + 10
+    while int((first.folder / "brain.pid").read_text()) == old and time.monotonic() < ends_at:
+        cluster.asker.ask(V4)
+        asked += 1
+        found += frames_about(cluster, cluster.n1.mac, 0.05)
+    found += frames_about(cluster, cluster.n1.mac, 1.5)
+    assert int((first.folder / "brain.pid").read_text()) != old
+    assert len(found) == asked
+    assert {(packet.operation, packet.destination) for packet in found} == {
+        (arp.REPLY, cluster.client.mac)
+    }
+    assert not frames_about(cluster, cluster.n2.mac, 0.1)
+
+
+def test_return_after_the_lease_leaves_no_gap(cluster: Cluster) -> None:
+    """Whose brain was silent for too long is replaced; when it speaks again no answer is lost."""
+    first = cluster.start(cluster.n1, "--lease", "3")
+    second = cluster.start(cluster.n2)
+    settle(first, second)
+    wait_until(lambda: cluster.asker.who(V4, 0.03) == {cluster.n2.mac}, "replaced", 10.0)
+    assert "announcer.lease_expired" in first.events()
+    first.want(cluster.wanted(cluster.n1, revision=2))
+    asked = unanswered = 0
+    ends_at = time.monotonic() + 1.5
+    while time.monotonic() < ends_at:
+        cluster.asker.drain()
+        cluster.asker.ask(V4)
+        asked += 1
+        unanswered += not cluster.asker.answers(V4, 0.05)
+    assert (asked > 5, unanswered) == (True, 0)
+    assert first.owned
+    assert not second.owned
+
+
+def test_killed_announcer_that_restarts_at_once_takes_over_again(cluster: Cluster) -> None:
+    """A process that dies and is back within any detection time ends as the one owner."""
+    first, second = cluster.start(cluster.n1), cluster.start(cluster.n2)
+    settle(first, second)
+    first.kill(signal.SIGKILL)
+    first.process.wait()
+    again = cluster.start(cluster.n1)
+    settle(again, second)
+    assert cluster.asker.who(V4) == {cluster.n1.mac}
 
 
 def test_lease_ends_without_a_brain(cluster: Cluster) -> None:

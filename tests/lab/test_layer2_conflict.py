@@ -152,3 +152,38 @@ def test_lost_carrier_moves_the_service_and_comes_back(tmp_path: Path) -> None:
         assert made.asker.who(V4) == {macs["n1"]}
     finally:
         made.close()
+
+
+def test_members_deaf_to_each_other_are_settled_by_the_ranking(tmp_path: Path) -> None:
+    """Where two own an address, the better ranked has the last word, and both are told of it."""
+    made = Node(tmp_path)
+    try:
+        other = made.lan.host("n2")
+        announcers = {}
+        for host in (made.host, other):
+            announcers[host.name] = made.lan.announcer(host)
+            announcers[host.name].want(
+                DesiredState(
+                    revision=1,
+                    members=made.lan.members(without=host.name),
+                    layer2=(service(V4, ranking=("n1", "n2")),),
+                )
+            )
+        first, second = announcers["n1"], announcers["n2"]
+        wait_until(lambda: first.owned and not second.owned, "n1 owns")
+        time.sleep(QUIET_S)
+        made.asker.drain()
+        made.host.ip("route", "add", "blackhole", f"{other.address}/32")
+        other.ip("route", "add", "blackhole", f"{made.host.address}/32")
+        wait_until(lambda: second.owned, "n2 owns as well", 8.0)
+        assert first.owned
+        said = [(frame[6:12], frame[20:22]) for frame in made.announcements(V4, 4.0)]
+        claims = [place for place, (mac, _) in enumerate(said) if mac == other.mac]
+        assert claims, "n2 announces"
+        assert said[-1][0] == made.host.mac, "n1 has the last word"
+        assert len(said) < 40, "nobody answers an answer"
+        wait_until(lambda: first.observation.conflicts, "told by n1", 6.0)
+        assert {c.node for c in first.observation.conflicts} == {"n2"}
+        assert second.events().count("layer2.conflict") <= 1
+    finally:
+        made.close()

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
+import socket
 import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 from mercurylb.layer2 import arp, ndp
+from mercurylb.net import bpf
+from mercurylb.net.packet import attach_filter
 from tests.lab.layer2_lab import (
     GROUP,
     V4,
@@ -21,7 +25,7 @@ from tests.lab.layer2_lab import (
     ndp_frame,
     packed,
 )
-from tests.lab.wire_lab import service, wait_until
+from tests.lab.wire_lab import inside, service, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -290,7 +294,35 @@ def test_macvlan_is_an_interface_of_its_own(node: Node) -> None:
         node.asker.drain()
         node.asker.ask(V4, destination=mac)
         assert node.asker.answers(V4) == [mac]
-    assert "ethernetDestination" not in drops(node), "the kernel filter is the interface's own"
+
+
+def test_filter_knows_the_interface_a_frame_belongs_to(node: Node) -> None:
+    """A socket on a parent is shown what came in for its child, unless the filter says no.
+
+    So it is with a VLAN and its parent for all frames, with a macvlan for unicast ones.
+    """
+    needs("macvlan", "mode", "bridge")
+    child = bytes.fromhex("020000000103")
+    add = f"link add link eth0 name mv0 address {child.hex(':')} type macvlan mode bridge"
+    node.host.ip(*add.split())
+    node.host.ip("link", "set", "mv0", "up")
+    index = {link["ifname"]: link["ifindex"] for link in json.loads(node.host.ip("-j", "link"))}
+
+    def count(frame: bytes, device: str, interface: int) -> int:
+        with inside(node.host.namespace):
+            sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+            attach_filter(sock, bpf.arp_filter([packed(V4)], interface=interface))
+            sock.bind((device, 0x0806))
+        with sock:
+            sock.setblocking(False)
+            node.asker.sock.send(frame)
+            return len(node.heard(sock, 0.1))
+
+    to_child = arp_frame(node.client.mac, CLIENT4, V4, destination=child)
+    assert count(to_child, "eth0", 0) == 1
+    assert count(to_child, "eth0", index["eth0"]) == 0
+    assert count(to_child, "mv0", index["mv0"]) == 1
+    assert count(arp_frame(node.client.mac, CLIENT4, V4), "eth0", index["eth0"]) == 1
 
 
 def test_vlan_is_an_interface_of_its_own(node: Node) -> None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lab.programs import SECRET, rendered
+from mercurylb.plan.testimony import CONFLICTS_ANNOTATION
 from tests.lab.scene import HOME, Scene
 
 if TYPE_CHECKING:
@@ -134,6 +135,17 @@ def played(webhook_lab: WebhookLab) -> WebhookLab:
     return webhook_lab
 
 
+def _is_disputed(lab: LightLab, key: str) -> bool:
+    """Tell whether a status object of a service says that its address is claimed by others."""
+    path = f"/apis/metallb.io/v1beta1/namespaces/{HOME}/servicel2statuses"
+    name = key.partition("/")[2]
+    return any(
+        CONFLICTS_ANNOTATION in item["metadata"].get("annotations", {})
+        for item in lab.api.get(path)["items"]
+        if item["metadata"]["labels"]["metallb.io/service-name"] == name
+    )
+
+
 def _serve_and_withdraw(scene: Scene) -> None:
     """Let a service get an address and lose and regain its endpoint, then delete it."""
     lab = scene.lab
@@ -145,6 +157,9 @@ def _serve_and_withdraw(scene: Scene) -> None:
     for _ in range(2):
         scene.wait_endpoints(key)
         scene.until(lambda: scene.l2_status(key), "somebody announces")
+        scene.shout(scene.ip4())
+        scene.wait_event(key, "addressConflict")
+        scene.until(lambda: _is_disputed(lab, key), "the status object tells the conflict")
         lab.pods.set_ready(pod, ready=False)
         scene.until(lambda: not scene.l2_status(key), "nobody announces")
         lab.pods.set_ready(pod, ready=True)

@@ -57,6 +57,7 @@ def _gap(watch: Any) -> float:
 
 
 @pytest.mark.parametrize("family", ["ARP", "NDP"])
+@pytest.mark.rule("layer2-2.8", "layer2-3.order")
 def test_the_first_of_the_originals_ranking_answers(scene: Scene, web: str, family: str) -> None:
     """For each of several addresses one node answers: the first by the hash of node and address."""
     v4 = family == "ARP"
@@ -72,12 +73,16 @@ def test_the_first_of_the_originals_ranking_answers(scene: Scene, web: str, fami
         scene.wait_owner(ip, scene.ranking(ip)[0], timeout_s=10)
 
 
+@pytest.mark.rule("layer2-3.key")
 def test_both_families_of_a_service_have_one_owner(announced: Scene) -> None:
     """The first address ranks the nodes; NDP is answered by the same node as ARP."""
     owner = announced.ranking(announced.ip4())[0]
     announced.wait_owner(announced.ip6(), owner)
 
 
+@pytest.mark.rule(
+    "layer2-13.5.status", "layer2-11.fields", "layer2-12.node-assigned", "speaker-7.node-assigned"
+)
 def test_status_and_event_name_the_owner_and_go_with_the_service(announced: Scene) -> None:
     """ServiceL2Status tells the announcing node, an event too; both stop with the service."""
     key = _key(announced)
@@ -92,6 +97,7 @@ def test_status_and_event_name_the_owner_and_go_with_the_service(announced: Scen
     announced.wait_addresses(again)
 
 
+@pytest.mark.rule("layer2-10.endpoint", "layer2-2.6")
 def test_a_local_service_is_announced_where_its_endpoint_is(scene: Scene) -> None:
     """The address moves with the pod, and nobody answers when there is none."""
     scene.pool()
@@ -109,6 +115,7 @@ def test_a_local_service_is_announced_where_its_endpoint_is(scene: Scene) -> Non
     scene.until(lambda: [s["node"] for s in scene.l2_status(key)] == [second])
 
 
+@pytest.mark.rule("layer2-2.1")
 def test_a_service_without_ready_endpoints_is_not_announced(scene: Scene) -> None:
     """An address that no pod stands behind is answered for by nobody until one is ready."""
     scene.pool()
@@ -124,6 +131,7 @@ def test_a_service_without_ready_endpoints_is_not_announced(scene: Scene) -> Non
     scene.wait_owner(scene.ip4(), owner)
 
 
+@pytest.mark.rule("layer2-1.nodes")
 def test_node_selectors_choose_the_nodes(scene: Scene, web: str) -> None:
     """Only a node that the advertisement selects answers, were it the last of the ranking."""
     scene.pool()
@@ -133,6 +141,7 @@ def test_node_selectors_choose_the_nodes(scene: Scene, web: str) -> None:
     scene.wait_owner(scene.ip4(), last)
 
 
+@pytest.mark.rule("layer2-1.interfaces", "layer2-11.fields")
 def test_only_the_named_interfaces_answer(scene: Scene, web: str) -> None:
     """A named interface answers and is told in the status."""
     scene.pool()
@@ -143,6 +152,7 @@ def test_only_the_named_interfaces_answer(scene: Scene, web: str) -> None:
     scene.until(lambda: [s.get("interfaces") for s in scene.l2_status(key)] == [[{"name": "eth0"}]])
 
 
+@pytest.mark.rule("layer2-13.5.missing", "layer2-12.announce-failed", "speaker-7.announce-failed")
 def test_an_interface_that_does_not_exist_is_told(scene: Scene, web: str) -> None:
     """Nobody answers, and a warning on the service names the address."""
     scene.pool()
@@ -154,6 +164,7 @@ def test_an_interface_that_does_not_exist_is_told(scene: Scene, web: str) -> Non
     assert scene.who(scene.ip4()) == []
 
 
+@pytest.mark.rule("layer2-10.excluded", "speaker-5.3.reprocess")
 def test_an_excluded_node_gives_its_addresses_up(announced: Scene) -> None:
     """The well-known label takes a node out of the ranking; without it, it is back."""
     first, second, _ = announced.ranking(announced.ip4())
@@ -167,6 +178,64 @@ def test_an_excluded_node_gives_its_addresses_up(announced: Scene) -> None:
     finally:
         announced.lab.api.merge(path, {"metadata": {"labels": {EXCLUDE: None}}})
     announced.wait_owner(announced.ip4(), first)
+
+
+@pytest.mark.rule("layer2-13.5.unavailable", "layer2-10.excluded")
+def test_a_node_without_network_gives_its_addresses_up(announced: Scene) -> None:
+    """The condition NetworkUnavailable moves them, and its end brings them back."""
+    first, second, _ = announced.ranking(announced.ip4())
+    path = f"/api/v1/nodes/{first}/status"
+
+    def set_unavailable(status: str) -> None:
+        api = announced.lab.api
+        others = [
+            condition
+            for condition in api.get(f"/api/v1/nodes/{first}")["status"].get("conditions", [])
+            if condition["type"] != "NetworkUnavailable"
+        ]
+        mine = {"type": "NetworkUnavailable", "status": status, "reason": "Test", "message": "-"}
+        api.merge(path, {"status": {"conditions": [*others, mine]}})
+
+    set_unavailable("True")
+    try:
+        announced.wait_owner(announced.ip4(), second)
+    finally:
+        set_unavailable("False")
+    announced.wait_owner(announced.ip4(), first)
+
+
+@pytest.mark.rule("layer2-13.5.labels", "layer2-2.2")
+def test_a_service_whose_labels_leave_the_selector_is_withdrawn(scene: Scene, web: str) -> None:
+    """And it is announced again when they come back."""
+    scene.pool()
+    scene.advertise(serviceSelectors=[{"matchLabels": {"tier": "edge"}}])
+    key = scene.service(selector={"app": web}, labels={"tier": "edge"})
+    scene.wait_addresses(key)
+    scene.wait_endpoints(key)
+    owner = scene.ranking(scene.ip4())[0]
+    scene.wait_owner(scene.ip4(), owner)
+    scene.patch(key, {"metadata": {"labels": {"tier": "core"}}})
+    scene.wait_owner(scene.ip4(), None)
+    scene.until(lambda: scene.l2_status(key) == [], "status object is gone")
+    scene.patch(key, {"metadata": {"labels": {"tier": "edge"}}})
+    scene.wait_owner(scene.ip4(), owner)
+
+
+@pytest.mark.rule("layer2-13.3", "layer2-1.node-change")
+def test_a_preferred_node_answers_while_it_bears_the_label(scene: Scene, web: str) -> None:
+    """The label given at run time moves the address there, and taken away moves it back."""
+    scene.pool()
+    terms = [{"weight": 100, "preference": {"matchLabels": {scene.name: "yes"}}}]
+    scene.advertise(preferredNodeSelectors=terms)
+    key = scene.service(selector={"app": web})
+    scene.wait_addresses(key)
+    scene.wait_endpoints(key)
+    first, *_, last = scene.ranking(scene.ip4())
+    scene.wait_owner(scene.ip4(), first)
+    for value, owner in (("yes", last), (None, first)):
+        labels = {"metadata": {"labels": {scene.name: value}}}
+        scene.lab.api.merge(f"/api/v1/nodes/{last}", labels)
+        scene.wait_owner(scene.ip4(), owner)
 
 
 @pytest.mark.parametrize("family", ["ARP", "NDP"])
@@ -192,6 +261,7 @@ def test_a_node_that_is_cut_off_is_replaced(announced: Scene, family: str) -> No
     assert late == {_mac(lab, first)}
 
 
+@pytest.mark.rule("layer2-10.death")
 def test_a_killed_speaker_is_replaced(announced: Scene) -> None:
     """SIGKILL of announcer and brain: another node answers in at most 3 s."""
     lab = announced.lab
@@ -205,6 +275,7 @@ def test_a_killed_speaker_is_replaced(announced: Scene) -> None:
     announced.until(lambda: [s["node"] for s in announced.l2_status(_key(announced))] == [second])
 
 
+@pytest.mark.rule("layer2-10.stop", "speaker-1.2.stop")
 def test_a_speaker_that_ends_hands_over_without_a_gap(announced: Scene) -> None:
     """SIGTERM of the owner: no question and no new connection stays unanswered."""
     lab = announced.lab
@@ -298,6 +369,7 @@ def test_the_wire_does_without_an_api_server(announced: Scene) -> None:
     assert _gap(watch) <= 2.0
 
 
+@pytest.mark.rule("speaker-9.lines")
 def test_speakers_log_json_lines(announced: Scene) -> None:
     """Each line is one JSON object with time, level and event."""
     lines = announced.lab.speaker("n1").log().splitlines()

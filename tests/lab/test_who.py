@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,6 @@ import msgspec
 import pytest
 
 from lab import binaries, netns
-from mercurylb.layer2 import arp
 from mercurylb.plan.testimony import CONFLICTS_ANNOTATION
 from tests.lab.scene import HOME
 
@@ -102,17 +100,6 @@ def stranger(announced: Scene) -> Iterator[Scene]:
     client.run(["ip", "address", "del", f"{announced.ip4()}/32", "dev", "eth0"])
 
 
-def shout(scene: Scene, mac: str) -> None:
-    """Let the client announce the address as its own, once."""
-    frames = arp.gratuitous(bytes.fromhex(mac.replace(":", "")), socket.inet_aton(scene.ip4()))
-    with netns.inside(scene.lab.site.namespace("client")):
-        sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
-    with sock:
-        sock.bind(("eth0", 0))
-        for frame in frames:
-            sock.send(frame)
-
-
 def test_a_stranger_is_seen_and_told(stranger: Scene) -> None:
     """Two answer, one is no node; the announcing speaker tells it by event, object and `who`."""
     scene = stranger
@@ -125,7 +112,7 @@ def test_a_stranger_is_seen_and_told(stranger: Scene) -> None:
         scene.lab.site.plan.node(owner).mac: owner,
         mac: "",
     }
-    shout(scene, mac)
+    scene.shout(scene.ip4())
     event = scene.wait_event(key, "addressConflict", about=mac)
     assert event["type"] == "Warning"
     path = f"/apis/metallb.io/v1beta1/namespaces/{HOME}/servicel2statuses"

@@ -53,13 +53,13 @@ async def played(chunks: list[bytes], *, reply: bytes) -> tuple[list[object], by
     sock = socket.socket()
     sock.setblocking(False)
     received = b""
-    with contextlib.suppress(ConnectionError, BrokenPipeError):
+    with contextlib.suppress(OSError):
         await loop.sock_connect(sock, port._listener.getsockname())
         for chunk in chunks:
             await loop.sock_sendall(sock, chunk)
             await asyncio.sleep(0)
         sock.shutdown(socket.SHUT_WR)
-    with contextlib.suppress(ConnectionError):
+    with contextlib.suppress(OSError):
         while part := await loop.sock_recv(sock, 4096):
             received += part
     sock.close()

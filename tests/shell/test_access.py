@@ -36,6 +36,7 @@ class Server:
 
 
 @pytest.mark.parametrize(("token", "status"), [("good", 200), ("known", 403), ("other", 401)])
+@pytest.mark.rule("speaker-2.metrics")
 async def test_the_three_answers(token: str, status: int) -> None:
     """Unknown tokens are 401, known ones without the right 403."""
     server = Server()

@@ -93,6 +93,7 @@ async def test_port_in_use(background: Any) -> None:
         ("", 401),
     ],
 )
+@pytest.mark.rule("speaker-2.metrics")
 async def test_metrics_need_a_token(background: Any, header: str, status: int) -> None:
     """Only who may read the metrics reads them."""
     registry = Registry()
@@ -151,6 +152,7 @@ def write_pair(directory: Path, pem: bytes, *, key: bytes | None = None) -> None
             (directory / name).symlink_to(f"..data/{name}")
 
 
+@pytest.mark.rule("speaker-1.metrics-cert-dir", "speaker-10.certificates")
 async def test_certificate_directory_is_reloaded(
     background: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -178,6 +180,7 @@ async def test_certificate_directory_is_reloaded(
         assert (await asyncio.to_thread(shown)).strip() in second.decode()
 
 
+@pytest.mark.rule("speaker-1.metrics-cert-dir")
 async def test_missing_certificates_fall_back(background: Any, tmp_path: Path) -> None:
     """A directory without the files does not keep the metrics away."""
     server = metrics(Registry(), certificate_dir=str(tmp_path))

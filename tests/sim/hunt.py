@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from tests.sim.world.cluster import Shape
 from tests.sim.world.play import play, shrink
 from tests.sim.world.script import random_script
+from tests.sim.world.shape import Shape
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,6 +61,7 @@ def shape_of(seed: int) -> Shape:
         services=chance.randrange(2, 7),
         has_icmp=chance.random() < 0.8,
         is_sealed=chance.random() < 0.2,
+        is_compressed=nodes < 9 and chance.random() < 0.1,
     )
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.sim.world.cluster import Shape
 from tests.sim.world.promise import Measured
+from tests.sim.world.shape import Shape
 
 CUT_OFF_S = 0.6
 KILLED_S = 2.0

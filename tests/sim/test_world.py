@@ -7,11 +7,11 @@ import random
 import pytest
 
 from tests.sim.world.clock import Clock, Timeline
-from tests.sim.world.cluster import Shape
 from tests.sim.world.ledger import Ledger
 from tests.sim.world.network import Network
 from tests.sim.world.play import come_up
 from tests.sim.world.script import do, parse_script, random_script
+from tests.sim.world.shape import Shape
 
 
 def network() -> Network:

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 RETRY_S = 0.5
 LOG_INTERVAL_S = 60.0
 """Between two lines about the same thing that stays wrong."""
+ORDINARY = frozenset({"idle", "reply", "replayed", "staleSession", "stranger", "too slow"})
+"""Last words of reasons that starts and dead nodes give now and then: not worth a line."""
 
 
 class Gossip:
@@ -113,7 +115,7 @@ class Gossip:
         if self._streams is not None:
             counts += self._streams.refused
         fresh = counts - self._told
-        if fresh:
+        if any(name.rpartition(".")[2] not in ORDINARY for name in fresh):
             self._told, self._told_at = counts, now
             log.warning("membership.refused", reasons=dict(sorted(fresh.items())))
 

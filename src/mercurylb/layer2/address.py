@@ -8,8 +8,12 @@ of metrics never go back.
 from __future__ import annotations
 
 import ipaddress
+from typing import TYPE_CHECKING
 
 import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
 IPV4_SIZE = 4
 
@@ -63,10 +67,15 @@ class AddressBook:
         self._addresses: dict[str, Address] = {}
         self._by_packed: dict[bytes, Address] = {}
         self._counters: dict[str, Counter] = {}
+        self._parsed: dict[str, bytes] = {}
 
     def __contains__(self, text: object) -> bool:
         """Return whether an address is announced."""
         return text in self._addresses
+
+    def __iter__(self) -> Iterator[str]:
+        """Return the addresses in the order of their first announcement."""
+        return iter(self._addresses)
 
     def texts(self) -> tuple[str, ...]:
         """Return the addresses, sorted."""
@@ -91,11 +100,19 @@ class AddressBook:
             for text, counter in sorted(self._counters.items())
         )
 
+    def prepare(self, texts: Iterable[str]) -> None:
+        """Parse addresses that may be announced soon, because then there is no time to lose."""
+        parsed = self._parsed
+        self._parsed = {
+            text: parsed[text] if text in parsed else ipaddress.ip_address(text).packed
+            for text in texts
+        }
+
     def want(self, text: str, service: str, interfaces: frozenset[str] | None) -> Address:
-        """Let a service announce an address on some interfaces, whatever it wanted before."""
+        """Let a service announce a prepared address on some interfaces, and on no others."""
         address = self._addresses.get(text)
         if address is None:
-            packed = ipaddress.ip_address(text).packed
+            packed = self._parsed[text]
             counter = self._counters.setdefault(text, Counter())
             address = self._addresses[text] = self._by_packed[packed] = Address(
                 text, packed, counter

@@ -105,6 +105,7 @@ class Responder:
     def on_desired(self, services: Sequence[RankedService], now: float) -> list[Layer2Effect]:
         """Take over the whole list of services, which replaces the one before."""
         self._ownership.on_desired(services)
+        self._table.book.prepare(text for service in services for text in service.addresses)
         self._note(now, f"desired: {len(services)} services")
         return self._settle(now)
 
@@ -227,7 +228,7 @@ class Responder:
     def _rounds(self, now: float) -> list[Layer2Effect]:
         """Return the gratuitous frames that are due, as many as one go may have."""
         effects: list[Layer2Effect] = []
-        for text, index in self._bursts.due(self.addresses, now):
+        for text, index in self._bursts.due(self._table.book, now):
             address = self._table.book.get(text)
             if address is not None:
                 effects += self._table.round(address, index)

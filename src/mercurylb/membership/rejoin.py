@@ -8,8 +8,6 @@ from __future__ import annotations
 
 PAUSE_MIN_S = 0.5
 PAUSE_MAX_S = 10.0
-JOINS_MAX = 8
-"""Connections that one attempt opens."""
 
 
 class Rejoin:

@@ -109,6 +109,8 @@ def tell_start(
     """Log what an operator should know about the way this speaker was started."""
     if backend_of(environ) == FRR:
         log.warning("speaker.backend_deprecated", backend=FRR)
+    if told.gratuitous_interval_s:
+        log.info("speaker.announces_periodically", interval_s=told.gratuitous_interval_s)
     if told.membership is None:
         missing = [
             flag

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import functools
 import ipaddress
-import os
 import random
 from typing import TYPE_CHECKING
-
-import msgspec
 
 from mercurylb.layer2 import arp
 from mercurylb.plan.desired import DesiredState, Layer2Service, Member, Renewal
@@ -18,35 +15,19 @@ from tests.sim.world.makers import make_announcer, make_gossiper
 from tests.sim.world.network import Network
 from tests.sim.world.node import Node, claimed_ip
 from tests.sim.world.process import Identity
+from tests.sim.world.shape import Shape
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from mercurylb.announcer.core import Tell
+    from tests.sim.world.process import Process
 
 SECRET = b"between us"
 LEASE_S = 15.0
 RENEWAL_S = 4.0
 CALENDAR_S = 1_700_000_000
 STORY_MAX = 4000
-
-
-class Shape(msgspec.Struct, frozen=True):
-    """What a cluster is made of."""
-
-    seed: int
-    nodes: int = 3
-    gossipers: int = 0
-    """How many of the nodes, the last ones, run a speaker that knows gossip only."""
-    services: int = 4
-    clock_spread: float = 0.01
-    """Clocks run so much faster or slower at most."""
-    has_icmp: bool = True
-    """Errors of closed ports reach the sender."""
-    is_sealed: bool = False
-    """The gossip is encrypted."""
-    membership: str = os.environ.get("MERCURYLB_SIM_MEMBERSHIP", "combined")
-    """Of our announcers; see `makers`."""
 
 
 class Cluster:
@@ -118,16 +99,9 @@ class Cluster:
         chance = random.Random(self.chance.random())
         now = node.clock.now()
         if node.is_go:
-            process = make_gossiper(identity, chance, is_sealed=self.shape.is_sealed)
+            process: Process = make_gossiper(identity, chance, self.shape)
         else:
-            process = make_announcer(
-                identity,
-                chance,
-                kind=self.shape.membership,
-                is_sealed=self.shape.is_sealed,
-                lease_s=LEASE_S,
-                now=now,
-            )
+            process = make_announcer(identity, chance, self.shape, lease_s=LEASE_S, now=now)
         self.log(f"{node.name} starts")
         node.begin(process)
         self.unlisted.discard(node.name)

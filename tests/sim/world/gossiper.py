@@ -9,12 +9,10 @@ from __future__ import annotations
 import ipaddress
 from typing import TYPE_CHECKING
 
-from mercurylb.membership.swim.config import LAN
-from mercurylb.membership.swim.machine import Swim, SwimDown, SwimLeft, SwimUp
-
 from mercurylb.announcer.core import CoreEffect, Finish, Tell
 from mercurylb.layer2 import arp
 from mercurylb.membership.member import Exchange, SendDatagram
+from mercurylb.membership.swim.machine import Swim, SwimDown, SwimLeft, SwimUp
 from mercurylb.membership.swim.message import State
 from mercurylb.membership.swim.packet import PacketCodec
 from mercurylb.membership.swim.stream import StreamDecoder
@@ -25,9 +23,9 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Sequence
 
-    from mercurylb.membership.swim.machine import SwimEffect
-
     from mercurylb.membership.seal import Seal
+    from mercurylb.membership.swim.config import SwimConfig
+    from mercurylb.membership.swim.machine import SwimEffect
     from mercurylb.plan.desired import BrainMessage, Layer2Service, Member
 
 REJOIN_S = 60.0
@@ -37,14 +35,16 @@ JOIN_PATIENCE_S = 1.0
 class Gossiper:
     """A process of the other kind."""
 
-    def __init__(self, identity: Identity, chance: random.Random, seal: Seal | None) -> None:
+    def __init__(
+        self, identity: Identity, chance: random.Random, config: SwimConfig, seal: Seal | None
+    ) -> None:
         self._node = identity.node
-        self._codec = PacketCodec(seal, chance)
+        self._codec = PacketCodec(seal, chance, is_compressed=config.enable_compression)
         self.swim = Swim(
             identity.node,
             identity.address,
             PORT,
-            config=LAN,
+            config=config,
             codec=self._codec,
             chance=chance,
         )

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from tests.sim.world.cluster import Cluster, Shape
+from tests.sim.world.cluster import Cluster
 from tests.sim.world.script import Step, do, quiet
+from tests.sim.world.shape import Shape
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

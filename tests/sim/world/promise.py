@@ -11,8 +11,9 @@ from tests.sim.world.script import Step, do
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.sim.world.cluster import Cluster, Shape
+    from tests.sim.world.cluster import Cluster
     from tests.sim.world.node import Node
+    from tests.sim.world.shape import Shape
 
 
 class Measured:

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Callable, Sequence
 
-    from tests.sim.world.cluster import Cluster, Shape
+    from tests.sim.world.cluster import Cluster
     from tests.sim.world.node import Node
+    from tests.sim.world.shape import Shape
 
 
 class Step(msgspec.Struct, frozen=True):

@@ -217,6 +217,7 @@ def test_namespaced_objects_are_in_the_namespace_of_the_release(render: Any) -> 
     "controller-10.pods",
     "controller-10.leases",
 )
+@pytest.mark.rule("speaker-4.rights", "speaker-4.services")
 def test_each_role_grants_exactly_what_is_needed(render: Any, role: tuple[str, str]) -> None:
     """A right that appears or vanishes is a decision, not an accident."""
     assert rights(render()[role]) == {key: tuple(v) for key, v in RIGHTS[role].items()}

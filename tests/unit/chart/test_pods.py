@@ -78,6 +78,7 @@ def volumes(pod: dict[str, Any]) -> dict[str, Any]:
         ("speaker", {"speaker": {"gratuitousARPInterval": 0}}, []),
     ],
 )
+@pytest.mark.rule("speaker-1.chart")
 def test_arguments_come_in_the_order_of_metallbs_chart(
     render: Any, component: str, values: dict[str, Any], args: list[str]
 ) -> None:
@@ -145,6 +146,7 @@ def test_without_a_member_list_the_controller_creates_no_secret(
     assert list(environment(render(values).container("controller"))) == ["METALLB_POD_NAME"]
 
 
+@pytest.mark.rule("speaker-1.chart")
 def test_the_environment_of_the_speaker(render: Any) -> None:
     """The speaker learns its node and how to find the other speakers; BGP stays native."""
     assert environment(render().container("speaker")) == {
@@ -229,6 +231,7 @@ def test_the_controller_runs_without_any_privilege(render: Any) -> None:
     assert "hostNetwork" not in objects.pod("controller")
 
 
+@pytest.mark.rule("speaker-3.capabilities", "speaker-3.host-network")
 def test_the_speaker_has_raw_sockets_and_nothing_else(render: Any) -> None:
     """Root without any capability but NET_RAW, on the node's network."""
     objects = render()
@@ -239,6 +242,15 @@ def test_the_speaker_has_raw_sockets_and_nothing_else(render: Any) -> None:
         "allowPrivilegeEscalation": False,
         "readOnlyRootFilesystem": True,
         "capabilities": {"drop": ["ALL"], "add": ["NET_RAW"]},
+    }
+
+
+def test_the_announcer_may_be_given_precedence(render: Any) -> None:
+    """One capability more, when it is asked for."""
+    container = render({"speaker": {"realTime": True}}).container("speaker")
+    assert container["securityContext"]["capabilities"] == {
+        "drop": ["ALL"],
+        "add": ["NET_RAW", "SYS_NICE"],
     }
 
 
@@ -256,6 +268,7 @@ def test_the_speakers_pod_security_can_be_extended_and_replaced(render: Any) -> 
 @pytest.mark.parametrize(
     ("component", "host"), [("controller", {}), ("speaker", {"host": "127.0.0.1"})]
 )
+@pytest.mark.rule("speaker-2.health")
 def test_both_probes_ask_the_health_port(render: Any, component: str, host: dict[str, str]) -> None:
     """Liveness and readiness ask different paths of one port, the speaker's on loopback."""
     container = render().container(component)
@@ -307,6 +320,7 @@ OWN = [{"key": "a", "operator": "Exists"}]
         ({"tolerateMaster": False, "tolerations": OWN}, OWN),
     ],
 )
+@pytest.mark.rule("speaker-3.tolerations")
 def test_speakers_tolerate_the_control_plane_and_what_is_asked(
     render: Any, values: dict[str, Any], tolerations: list[Any] | None
 ) -> None:
@@ -315,6 +329,7 @@ def test_speakers_tolerate_the_control_plane_and_what_is_asked(
 
 
 @pytest.mark.parametrize("component", COMPONENTS)
+@pytest.mark.rule("speaker-3.linux")
 def test_placement_and_decoration(render: Any, component: str) -> None:
     """Everything a cluster asks of its pods can be set, and Linux stays required."""
     affinity = {"nodeAffinity": {"some": "rule"}}
@@ -367,6 +382,7 @@ def test_scrape_annotations_name_scheme_and_port(render: Any, component: str) ->
     }
 
 
+@pytest.mark.rule("layer2-5.defaults")
 def test_the_excluded_interfaces_are_those_of_metallb(render: Any) -> None:
     """Interfaces that lead to containers are never answered on."""
     text = render()["ConfigMap", "metallb-excludel2"]["data"]["excludel2.yaml"]

@@ -44,6 +44,7 @@ def attached(*written: Any) -> dict[str, tuple[L2Advertisement, ...]]:
     ],
 )
 @pytest.mark.rule("api-2.labels", "api-5.pools")
+@pytest.mark.rule("layer2-1.attached")
 def test_pool_selection(spec: dict[str, Any], pools: list[str]) -> None:
     """Names and selectors are joined; neither of them means all; missing names are ignored."""
     found = attached(advertisement("ad", **spec))
@@ -52,6 +53,7 @@ def test_pool_selection(spec: dict[str, Any], pools: list[str]) -> None:
 
 @pytest.mark.rule("config-7.3.interfaces", "config-7.1", "config-7.2")
 @pytest.mark.rule("api-5.pools", "api-5.node-selectors", "api-5.interfaces")
+@pytest.mark.rule("layer2-1.nodes", "layer2-1.interfaces", "layer2-1.services")
 def test_without_a_spec_everything_is_announced() -> None:
     """An advertisement of nothing but a name is for all pools, nodes, interfaces and services."""
     assert attached(advertisement("ad"))["p1"] == (L2Advertisement("ad", BOTH, None),)
@@ -59,6 +61,7 @@ def test_without_a_spec_everything_is_announced() -> None:
 
 @pytest.mark.rule("config-7.2", "config-7.3.interfaces")
 @pytest.mark.rule("api-5.node-selectors", "api-5.interfaces", "api-10.node-labels")
+@pytest.mark.rule("layer2-1.nodes")
 def test_node_sets_and_interfaces() -> None:
     """Node selectors are ORed; interfaces are a set."""
     written = advertisement("ad", nodeSelectors=on("n2", "n9"), interfaces=["eth1", "eth0", "eth1"])
@@ -81,6 +84,7 @@ def test_node_sets_and_interfaces() -> None:
     ids=["term matches", "disjoint from nodeSelectors", "two terms sum", "no match"],
 )
 @pytest.mark.rule("api-5.preferences")
+@pytest.mark.rule("layer2-1.preferred")
 def test_preferences(terms: Any, nodes: Any, expected: tuple[tuple[str, int], ...]) -> None:
     """Weights of matching terms are summed for eligible nodes; who has none is absent."""
     (found,) = attached(advertisement("ad", preferredNodeSelectors=terms, nodeSelectors=nodes))[
@@ -90,6 +94,7 @@ def test_preferences(terms: Any, nodes: Any, expected: tuple[tuple[str, int], ..
 
 
 @pytest.mark.rule("config-7.3.dedup", "config-7.3.cases")
+@pytest.mark.rule("layer2-1.collapse")
 def test_equal_advertisements_collapse_and_preferring_ones_stack() -> None:
     """What makes no difference is left out; preferences always count."""
     assert len(attached(advertisement("a"), advertisement("b"))["p1"]) == 1
@@ -100,6 +105,7 @@ def test_equal_advertisements_collapse_and_preferring_ones_stack() -> None:
 
 
 @pytest.mark.rule("config-7.3.dedup", "config-7.3.cases")
+@pytest.mark.rule("layer2-1.attached")
 def test_one_object_attaches_once() -> None:
     """A pool selected by name and by label has the advertisement once, preferences or not."""
     written = advertisement(
@@ -146,6 +152,7 @@ def test_one_object_attaches_once() -> None:
     ],
 )
 @pytest.mark.rule("api-5.duplicates")
+@pytest.mark.rule("layer2-1.duplicates", "layer2-1.invalid-selector")
 def test_refuses(spec: dict[str, Any], message: str) -> None:
     """Repetitions and invalid selectors are told with their field."""
     config, problems = compile_config(Resources(l2_advertisements=(advertisement("ad", **spec),)))
@@ -154,6 +161,7 @@ def test_refuses(spec: dict[str, Any], message: str) -> None:
 
 
 @pytest.mark.rule("config-7.3.sorted")
+@pytest.mark.rule("layer2-1.services")
 def test_service_selectors_are_sorted() -> None:
     """Another order of selectors is the same advertisement."""
     one = [{"matchLabels": {"b": "x"}}, {"matchLabels": {"a": "x"}}]

@@ -170,6 +170,7 @@ def announced(annotations: dict[str, str], *, nodes: tuple[Node, ...] = ()) -> A
 @pytest.mark.rule("api-9.allow-shared-ip-l2", "api-5.service-selectors")
 @pytest.mark.parametrize("prefix", PREFIXES)
 @pytest.mark.parametrize("key", ["key", ""])
+@pytest.mark.rule("layer2-2.3", "speaker-6.5")
 def test_a_sharing_service_is_not_selected(prefix: str, key: str) -> None:
     """The annotation alone, empty or not, keeps a service from advertisements with selectors."""
     assert announced({}).reason is None

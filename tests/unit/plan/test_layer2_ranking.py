@@ -396,6 +396,7 @@ def test_every_node_has_a_verdict() -> None:
 )
 @pytest.mark.rule("api-5.interfaces")
 @pytest.mark.rule("layer2-1.interfaces", "layer2-4.1")
+@pytest.mark.rule("layer2-13.4.advertisements")
 def test_interfaces(ads: list[dict[str, Any]], expected: tuple[str, ...] | None) -> None:
     """Interfaces of the advertisements for this node are joined; one without any means all."""
     written = [advertisement(f"ad{index}", **spec) for index, spec in enumerate(ads)]
@@ -453,6 +454,7 @@ def test_only_a_newcomer_that_sorts_first_changes_the_owner() -> None:
 
 
 @pytest.mark.rule("layer2-3.shared")
+@pytest.mark.rule("layer2-9.same-node")
 def test_services_that_share_an_address_have_one_order() -> None:
     """The order depends on the address and the advertisements only."""
     sharing = {"metallb.io/allow-shared-ip": "k"}

@@ -28,6 +28,7 @@ def is_excluded(name: str, text: str = STOCK) -> bool:
     [("docker0", True), ("veth1a2b", True), ("lo", True), ("lo0", False), ("eth0", False)],
 )
 @pytest.mark.rule("api-10.exclude-l2")
+@pytest.mark.rule("layer2-5.file")
 def test_names(name: str, expected: bool) -> None:  # noqa: FBT001 (a table's column)
     """The stock file excludes virtual interfaces and nothing else."""
     assert is_excluded(name) is expected
@@ -39,11 +40,13 @@ def test_nothing_is_excluded(text: str) -> None:
     assert parse_exclusions(text, source="file") == ()
 
 
+@pytest.mark.rule("layer2-5.file")
 def test_an_absent_file_excludes_nothing(tmp_path: Path) -> None:
     """The file is optional."""
     assert load_exclusions(tmp_path / "absent.yaml") == ()
 
 
+@pytest.mark.rule("layer2-5.file")
 def test_every_wrong_entry_is_named() -> None:
     """All entries that are no regular expression are reported, with their place."""
     text = 'announcedInterfacesToExclude: ["^eth", "(", 7, "[[:alpha:]]"]'

@@ -189,6 +189,7 @@ SWAPPED = OwnedService("default/web", ("2001:db8::1", ADDRESS))
 
 
 @pytest.mark.rule("speaker-7.node-assigned", "layer2-12.node-assigned", "speaker-6.1.6")
+@pytest.mark.rule("speaker-7.takeover", "speaker-6.1.withdraw")
 def test_announcements_are_told_on_transitions_only(capsys: pytest.CaptureFixture[str]) -> None:
     """First announced 1; looked at again 1; address changed 2; withdrawn 2; announced again 3."""
     log.configure(log.Level.INFO)
@@ -322,7 +323,6 @@ def test_a_conflict_about_somebody_elses_address_is_not_told() -> None:
     assert scene.events == []
 
 
-@pytest.mark.rule("speaker-metrics.layer2")
 def test_the_announcers_figures_are_exposed() -> None:
     """Counters under the original's names, and ours for members, drops, takeovers and lag."""
     scene = Scene()

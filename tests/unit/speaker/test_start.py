@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from mercurylb import __version__
 from mercurylb.errors import ConfigError
 from mercurylb.membership.swim.config import LAN, WAN
+from mercurylb.speaker.brain import run
 from mercurylb.speaker.settings import parse_settings
 from mercurylb.speaker.start import StartError, announcer_settings, read_secret, tell_start
 from mercurylb.telemetry import logs as log
@@ -210,6 +216,7 @@ def test_a_file_replaces_the_kind_of_network(home: Path) -> None:
 
 
 @pytest.mark.rule("speaker-1.1.exclusions")
+@pytest.mark.rule("layer2-5.file")
 def test_a_wrong_exclusion_file_is_refused(home: Path) -> None:
     """An interface that was to be left out is not used by mistake."""
     (home / "excludel2.yaml").write_text('announcedInterfacesToExclude: ["("]')
@@ -217,3 +224,105 @@ def test_a_wrong_exclusion_file_is_refused(home: Path) -> None:
     (home / "excludel2.yaml").write_text('announcedInterfacesToExclude: ["^veth"]')
     (pattern,) = told(home, "--node-name=n1").excluded_interfaces
     assert pattern.search("veth0")
+
+
+@pytest.mark.rule("layer2-8.periodic.log", "layer2-8.periodic.flag")
+@pytest.mark.parametrize(("argv", "told_"), [((), []), (("--gratuitous-arp-interval=30",), [30])])
+def test_periodic_announcements_are_told(
+    home: Path, capsys: pytest.CaptureFixture[str], argv: tuple[str, ...], told_: list[int]
+) -> None:
+    """They are off unless asked for, and then the log says how often."""
+    lines = spoken(home, capsys, "--node-name=n1", *argv)
+    found = [line for line in lines if line["event"] == "speaker.announces_periodically"]
+    assert [line["interval_s"] for line in found] == told_
+    assert told(home, "--node-name=n1", *argv).gratuitous_interval_s == (told_ or [0])[0]
+
+
+@pytest.mark.rule("speaker-1.1.order")
+def test_the_first_mistake_is_told(home: Path) -> None:
+    """They are looked for in the original's order, so that both say the same."""
+    (home / "excludel2.yaml").write_text("announcedInterfacesToExclude: 7")
+    node, secret = "--node-name=n1", f"--ml-secret-key-path={home / 'none'}"
+    membership = ("--ml-bindaddr=192.0.2.1", "--ml-labels=a", "--ml-bindport=x")
+    wrong = ["--frrk8s-secret-passthrough", *membership, secret]
+    assert "node-name" in refused(home, *wrong)
+    assert "secret key file" in refused(home, node, *wrong)
+    assert "is no port" in refused(home, node, *wrong[:-1])
+    assert "announcedInterfacesToExclude" in refused(home, node, wrong[0])
+    (home / "excludel2.yaml").unlink()
+    assert "requires METALLB_BGP_TYPE" in refused(home, node, wrong[0])
+
+
+@pytest.mark.rule("speaker-10.restart")
+def test_what_was_read_at_the_start_stays(home: Path) -> None:
+    """Files that change later count from the next start on."""
+    (home / "secretkey").write_bytes(b"one")
+    argv = (*MEMBER, f"--ml-secret-key-path={home}")
+    first = told(home, *argv)
+    (home / "secretkey").write_bytes(b"two")
+    (home / "excludel2.yaml").write_text('announcedInterfacesToExclude: ["^veth"]')
+    assert first.membership is not None
+    assert (first.membership.secret, first.excluded_interfaces) == (b"one", ())
+    assert told(home, *argv) != first
+
+
+@pytest.mark.rule("speaker-1.1.version")
+def test_the_first_line_tells_the_version() -> None:
+    """And a start that fails ends with 1 after saying why, as a line of the log."""
+    done = subprocess.run(
+        [sys.executable, "-m", "mercurylb.speaker"],
+        env={"PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    first, last = [json.loads(line) for line in done.stdout.splitlines()]
+    assert (first["event"], first["version"]) == ("speaker.starting", __version__)
+    assert (last["event"], last["level"]) == ("speaker.start_refused", "error")
+    assert "must specify --node-name" in last["error"]
+
+
+@pytest.mark.parametrize(
+    ("argv", "told_"),
+    [
+        pytest.param(
+            ["--tls-min-version=TLS13"],
+            "unknown version",
+            marks=pytest.mark.rule("speaker-1.tls-min-version"),
+        ),
+        pytest.param(
+            ["--tls-cipher-suites=AES"],
+            "unknown suite",
+            marks=pytest.mark.rule("speaker-1.tls-cipher-suites"),
+        ),
+        pytest.param(
+            ["--tls-curve-preferences=29,29"],
+            "duplicate",
+            marks=pytest.mark.rule("speaker-1.curves"),
+        ),
+        pytest.param([], "namespace", marks=pytest.mark.rule("speaker-1.namespace")),
+        pytest.param(
+            ["--namespace=x"], "own pod is not known", marks=pytest.mark.rule("speaker-1.pod-name")
+        ),
+    ],
+)
+def test_what_the_brain_cannot_go_on_with_ends_with_one(
+    argv: list[str],
+    told_: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """It is told before anything is asked of the API server."""
+    config = tmp_path / "kubeconfig"
+    server = "{name: c, cluster: {server: 'https://127.0.0.1:1'}}"
+    config.write_text(
+        f"{{clusters: [{server}], users: [{{name: u, user: {{token: t}}}}],"
+        " contexts: [{name: x, context: {cluster: c, user: u}}], current-context: x}"
+    )
+    monkeypatch.setenv("KUBECONFIG", str(config))
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        assert run(parse_settings(["--node-name=n1", *argv], {}), theirs) == 1
+    assert told_ in capsys.readouterr().out

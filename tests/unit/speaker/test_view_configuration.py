@@ -64,6 +64,7 @@ def loaded(cluster: Cluster) -> Config:
 
 @pytest.mark.rule("config-1.speaker", "config-10.rejected", "config-10.transient")
 @pytest.mark.rule("api-8.4.scope")
+@pytest.mark.rule("speaker-5.1.filter", "speaker-5.1.rejected", "speaker-10.live")
 def test_an_unknown_profile_is_the_problem_of_the_nodes_concerned(cluster: Cluster) -> None:
     """The last good configuration stays until the profile is there; other nodes do not notice."""
     put(cluster, BGPPeer, "mine", PEER)
@@ -165,6 +166,7 @@ def test_the_speaker_knows_its_backend() -> None:
 
 
 @pytest.mark.rule("config-10.identical")
+@pytest.mark.rule("speaker-5.1.identical")
 def test_an_identical_configuration_is_no_other_one(cluster: Cluster) -> None:
     """A change that changes nothing leaves everything as it is."""
     before = loaded(cluster)

@@ -35,6 +35,7 @@ def lines(stream: io.StringIO) -> list[dict[str, Any]]:
 
 
 @pytest.mark.rule("controller-3.logs")
+@pytest.mark.rule("speaker-9.lines")
 def test_a_line(stream: io.StringIO) -> None:
     """One JSON object per line, keys sorted, with time, level, caller and event."""
     log.info("alloc.assigned", msg="it has\nan address", service="a/b", ips=("1.2.3.4",))
@@ -62,6 +63,7 @@ def test_a_line(stream: io.StringIO) -> None:
         ("none", []),
     ],
 )
+@pytest.mark.rule("speaker-9.levels")
 def test_levels(stream: io.StringIO, text: str, shown: list[str]) -> None:
     """Each level shows itself and what is more important; none is silent, libraries included."""
     level = log.parse_level(text)
@@ -79,6 +81,7 @@ def test_unknown_level(text: str) -> None:
     assert log.parse_level(text) is None
 
 
+@pytest.mark.rule("speaker-9.secrets")
 def test_secrets_are_masked(stream: io.StringIO) -> None:
     """What a key calls a secret is not printed, at any depth; names of secrets are."""
     log.info(

@@ -20,6 +20,7 @@ from mercurylb.telemetry.tls import parse_tls_options, server_context
         ("23,24,25,29,4588", (23, 24, 25, 29, 4588)),
     ],
 )
+@pytest.mark.rule("speaker-1.curves")
 def test_curves(text: str, curves: tuple[int, ...]) -> None:
     """Numbers in the order of preference, blanks trimmed."""
     assert parse_tls_options(curve_preferences=text).curves == curves
@@ -39,6 +40,7 @@ def test_curves(text: str, curves: tuple[int, ...]) -> None:
         ("30", "not supported"),
     ],
 )
+@pytest.mark.rule("speaker-1.curves")
 def test_refused_curves(text: str, message: str) -> None:
     """Each mistake has its own words."""
     with pytest.raises(FlagError, match=message):
@@ -53,6 +55,7 @@ def test_refused_curves(text: str, message: str) -> None:
         ("VersionTLS13", ssl.TLSVersion.TLSv1_3),
     ],
 )
+@pytest.mark.rule("speaker-1.tls-min-version")
 def test_min_version(text: str, version: ssl.TLSVersion) -> None:
     """The default is TLS 1.3, and the context obeys."""
     options = parse_tls_options(min_version=text)
@@ -60,12 +63,14 @@ def test_min_version(text: str, version: ssl.TLSVersion) -> None:
 
 
 @pytest.mark.parametrize("text", ["TLS13", "1.3", "versiontls13", "VersionTLS14"])
+@pytest.mark.rule("speaker-1.tls-min-version")
 def test_unknown_version(text: str) -> None:
     """A version that is none is refused."""
     with pytest.raises(FlagError, match="unknown version"):
         parse_tls_options(min_version=text)
 
 
+@pytest.mark.rule("speaker-1.tls-cipher-suites")
 def test_cipher_suites() -> None:
     """Go's names become OpenSSL's; blanks are trimmed; suites of TLS 1.3 have no effect."""
     options = parse_tls_options(

@@ -188,8 +188,6 @@ class FastDetector:
             datagram = codec.decode(payload, voice.key, voice.node)
         except WireError as error:
             return self._refuse(error.reason)
-        if datagram.sender == voice.node:
-            return self._refuse("ownName")
         contact = self._roster.get(datagram.sender)
         if contact is None:
             return self._meet(source, datagram)
@@ -272,6 +270,8 @@ class FastDetector:
 
     def _meet(self, source: str, datagram: codec.AnyDatagram) -> list[FastEffect]:
         """Answer somebody SWIM has not told of; take no state of it."""
+        if datagram.sender == self._voice.node:
+            return self._refuse("ownName")
         self.refused["stranger"] += 1
         if not isinstance(datagram, Beat) or datagram.flags & (Flag.IDLE | Flag.LEAVING):
             return []

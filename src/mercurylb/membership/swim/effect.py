@@ -57,7 +57,7 @@ class SwimDown(msgspec.Struct, frozen=True):
 
 
 class SwimChanged(msgspec.Struct, frozen=True):
-    """A live member has other metadata or another address, or is suspect, or is so no more."""
+    """A live member has a higher incarnation, or is suspect."""
 
     node: str
 

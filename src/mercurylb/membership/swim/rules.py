@@ -155,7 +155,7 @@ class Rules:
         if not was_live:
             self._tell_story(now, f"{said.name} alive at incarnation {said.incarnation}")
             self._outbox.add(SwimUp(said.name))
-        elif known is not None and (known.state, known.meta) != (State.ALIVE, said.meta):
+        else:
             self._outbox.add(SwimChanged(said.name))
 
     def suspect(self, suspect: Suspect, now: float) -> None:
@@ -319,7 +319,7 @@ class Rules:
 
 def _can_live_with(vsn: bytes) -> bool:
     """Whether a member with these versions and one with ours understand each other."""
-    if len(vsn) != _VSN_SIZE:
+    if len(vsn) != _VSN_SIZE or vsn[0] == 0:
         return False
     return all(
         low <= spoken <= high and low <= ours <= high and our_low <= spoken <= our_high

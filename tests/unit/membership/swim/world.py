@@ -11,7 +11,6 @@ from mercurylb.errors import WireError
 from mercurylb.membership.member import Exchange, SendDatagram
 from mercurylb.membership.swim.config import LAN
 from mercurylb.membership.swim.machine import Swim, SwimDown, SwimLeft, SwimUp
-from mercurylb.membership.swim.message import State
 from mercurylb.membership.swim.packet import PacketCodec
 from mercurylb.membership.swim.stream import StreamDecoder
 
@@ -21,13 +20,13 @@ if TYPE_CHECKING:
     from mercurylb.membership.seal import Seal
     from mercurylb.membership.swim.config import SwimConfig
     from mercurylb.membership.swim.effect import SwimEffect
-    from mercurylb.membership.swim.message import Message
+    from mercurylb.membership.swim.message import Message, State
 
 PORT = 7946
 DELAY_S = 0.001
 
 
-def make(
+def make(  # noqa: PLR0913 (what a machine is made of)
     name: str = "a",
     address: str = "10.0.0.1",
     *,
@@ -245,4 +244,15 @@ class World:
         self._at(self.now + DELAY_S, arrive)
 
 
-__all__ = ["DELAY_S", "PORT", "Node", "SwimDown", "SwimLeft", "SwimUp", "World", "make", "read", "said"]
+__all__ = [
+    "DELAY_S",
+    "PORT",
+    "Node",
+    "SwimDown",
+    "SwimLeft",
+    "SwimUp",
+    "World",
+    "make",
+    "read",
+    "said",
+]
