@@ -120,15 +120,18 @@ def serve(lab: LightLab) -> tuple[str, ...]:
     lab.api.post(_SERVICES, {**head, "spec": spec})
     addresses = lab.wait_for(lambda: _addresses(lab), timeout_s=30, what="two addresses")
     for node in ranking(addresses[0], lab.nodes)[1:]:
-        lab.web(f"failover-{node}", node, labels={"app": "failover"})
+        lab.web(f"failover-{node}", node, labels={"app": "failover"}, urgent=True)
     for address in addresses:
         stage.settled_owner(lab, address)
-        lab.wait_for(
-            lambda address=address: lab.client.udp_ask(address, ECHO_PORT, b"1 ?"),
-            timeout_s=30,
-            what=f"an echo from {address}",
-        )
+        _await_echo(lab, address)
     return addresses
+
+
+def _await_echo(lab: LightLab, address: str) -> None:
+    def ask() -> bytes:
+        return lab.client.udp_ask(address, ECHO_PORT, b"1 ?")
+
+    lab.wait_for(ask, timeout_s=30, what=f"an echo from {address}")
 
 
 def _addresses(lab: LightLab) -> tuple[str, ...]:

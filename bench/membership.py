@@ -1,8 +1,8 @@
 """What it costs to know who is alive: CPU and bytes per node, by the size of the cluster.
 
 Twice: pure machines in virtual time, whose calls are timed and whose messages are weighed, and real
-announcers in network namespaces on one bridge.  Simulated bytes count what UDP and TCP carry with 42
-or 54 bytes of headers each; real ones are those of the interface.
+announcers in network namespaces on one bridge.  Simulated bytes count what UDP and TCP carry with
+42 or 54 bytes of headers each; real ones are those of the interface.
 """
 
 from __future__ import annotations
@@ -92,8 +92,7 @@ class Simulation:
         peers = members(size)
         self.nodes = {peer.address: self._node(i, peer, seed) for i, peer in enumerate(peers)}
         for node in self.nodes.values():
-            self._call(node, lambda node=node: node.machine.on_peers(peers, self._now))
-            self._call(node, lambda node=node: node.machine.on_ready(True, self._now))
+            self._begin(node, peers)
 
     def measure(self) -> dict[str, float]:
         """Run until everybody has joined, then measure for a while."""
@@ -132,6 +131,11 @@ class Simulation:
             incarnation=1000 + number,
         )
         return Node(machine, peer.address)
+
+    def _begin(self, node: Node, peers: Sequence[Member]) -> None:
+        """Let a node take part."""
+        self._call(node, lambda: node.machine.on_peers(peers, self._now))
+        self._call(node, lambda: node.machine.on_ready(True, self._now))
 
     def _at(self, delay_s: float, action: Callable[[], None]) -> None:
         heapq.heappush(self._due, (self._now + delay_s, next(self._order), action))

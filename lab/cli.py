@@ -8,9 +8,10 @@ import sys
 from argparse import ArgumentParser
 from collections.abc import Callable, Sequence
 
-from lab import kubeproxy, light, verbs
+from lab import kubeproxy, light, parts, verbs
 from lab.compare import command as compare
 from lab.errors import LabError
+from lab.failover import SCENARIOS
 
 Verb = Callable[[argparse.Namespace], int]
 Commands = argparse._SubParsersAction  # noqa: SLF001  (the class has no public name)
@@ -103,14 +104,39 @@ def _add_processes(commands: Commands[ArgumentParser]) -> None:
         added = _command(commands, verb, verbs.process_verb, text)
         added.set_defaults(verb=verb)
         added.add_argument("process", help="as `status` names it, e.g. speaker-n1")
+        if verb in {"kill", "freeze", "continue"}:
+            added.add_argument(
+                "--part", choices=parts.NAMES, help="of a speaker: this half of it alone"
+            )
         if verb == "kill":
             added.add_argument("--signal", default="SIGKILL", metavar="NAME")
             added.add_argument("--main-only", action="store_true", help="spare what it forked")
+    roll = _command(commands, "roll", verbs.roll, "replace all speakers one by one")
+    roll.set_defaults(verb="roll")
+    for verb, text in (
+        ("power-off", "pull a node's plug: all that runs on it ends at once"),
+        ("power-on", "plug a node in and start what ran on it"),
+    ):
+        added = _command(commands, verb, verbs.power, text)
+        added.set_defaults(verb=verb)
+        added.add_argument("node")
+    busy = _command(commands, "hogs", verbs.busy, "use all CPU time there is, for a while")
+    busy.add_argument("count", type=int, help="how many processes; 0 ends those that run")
+    busy.add_argument("--seconds", type=float, default=60.0)
+    trial = _command(commands, "failover", verbs.failover, "break, watch, mend, and judge")
+    trial.add_argument("fault", choices=tuple(SCENARIOS))
+    trial.add_argument("addresses", nargs="+", help="of one service, its first one first")
+    trial.add_argument("--rounds", type=int, default=1)
+    trial.add_argument("--no-echo", action="store_true", help="the service echoes no datagrams")
 
 
 def _add_faults(commands: Commands[ArgumentParser]) -> None:
     cut = _fault(commands, "cut", "pull the cables of hosts")
     cut.add_argument("hosts", nargs="+")
+    down = _fault(commands, "link-down", "set the interface of hosts down, on their own side")
+    down.add_argument("hosts", nargs="+")
+    up = _fault(commands, "link-up", "set the interface of hosts up again")
+    up.add_argument("hosts", nargs="+")
     heal = _fault(commands, "heal", "end the faults of hosts, or all faults")
     heal.add_argument("hosts", nargs="*")
     drop = _fault(commands, "drop", "lose a share of a host's frames")

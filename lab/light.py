@@ -175,7 +175,7 @@ class LightLab(Lab):
         """Return a node's speaker process."""
         return self.process(f"speaker-{node}")
 
-    def web(
+    def web(  # noqa: PLR0913  (what a pod is)
         self,
         name: str,
         node: str,
@@ -183,11 +183,17 @@ class LightLab(Lab):
         labels: Mapping[str, str] | None = None,
         namespace: str = "default",
         port: int = 8080,
+        urgent: bool = False,
     ) -> Placed:
-        """Run a web and echo server as a pod on a node; its label is ``app: web`` unless told."""
+        """Run a web and echo server as a pod on a node; its label is ``app: web`` unless told.
+
+        An urgent one runs before ordinary processes: its time is not what a trial is about.
+        """
         plan = self.site.plan.node(node)
         chosen = labels or {"app": "web"}
-        return self.pods.web(name, plan, labels=chosen, namespace=namespace, port=port)
+        return self.pods.web(
+            name, plan, labels=chosen, namespace=namespace, port=port, urgent=urgent
+        )
 
 
 def _is_ready(host: Host) -> bool:

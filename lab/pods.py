@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from lab import binaries, netns, objects, topology
 from lab.errors import LabError
 from lab.objects import PodPlan
+from lab.observe.watch import urgent_argv
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -98,7 +99,7 @@ class Pods:
                 condition["lastTransitionTime"] = rfc3339()
         self._api.merge(f"{path}/status", {"status": {"conditions": conditions}})
 
-    def web(
+    def web(  # noqa: PLR0913  (what a pod is)
         self,
         name: str,
         node: NodePlan,
@@ -106,11 +107,12 @@ class Pods:
         labels: Mapping[str, str],
         namespace: str = "default",
         port: int = 8080,
+        urgent: bool = False,
     ) -> Placed:
-        """Run the lab's web and echo server as a pod on a node."""
+        """Run the lab's web and echo server as a pod on a node, before others when urgent."""
         placed = self.place(name, node)
         words = ["--port", str(port), "--name", name, "--node", node.name]
-        argv = binaries.helper_argv("lab.serve", *words)
+        argv = [*(urgent_argv() if urgent else ()), *binaries.helper_argv("lab.serve", *words)]
         self._site.start(f"pod-{name}", placed.host, argv, env=binaries.helper_env())
         ports = [
             {"name": "http", "containerPort": port, "protocol": "TCP"},

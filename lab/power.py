@@ -6,6 +6,7 @@ that its kernel answers nobody, and ends all that ran on it at once, its pods' p
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from contextlib import suppress
@@ -15,6 +16,8 @@ from lab.faults import Faults
 from lab.process import all_stats, wait_gone
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from lab.pods import Pods
     from lab.process import Process
     from lab.site import Site
@@ -28,8 +31,8 @@ class Power:
         self._pods = pods
         self._faults = Faults(site)
 
-    def off(self, node: str) -> list[str]:
-        """Pull the plug; return the names of the processes that ran, in the order of their start.
+    def off(self, node: str) -> None:
+        """Pull the plug, and write down what ran.
 
         Children are killed with their parents, in one sweep: nothing gets time to say good-bye.
         """
@@ -44,15 +47,21 @@ class Power:
             wait_gone(stat.pid, 5.0)
         for process in ran:
             process.kill()
-        return [process.name for process in ran]
+        self._file(node).write_text(json.dumps([process.name for process in ran]))
 
-    def on(self, node: str, names: list[str]) -> None:
-        """Plug a node in again and start the named processes."""
+    def on(self, node: str, *, without: str) -> None:
+        """Plug a node in again and start what ran, in the same order, without one of them."""
         self._faults.link_up(node)
+        file = self._file(node)
+        names = json.loads(file.read_text()) if file.exists() else []
+        file.unlink(missing_ok=True)
         for name in names:
-            process = self._site.processes.get(name)
+            process = self._site.processes.get(name) if name != without else None
             if process is not None and not process.is_alive():
                 process.start()
+
+    def _file(self, node: str) -> Path:
+        return self._site.folder("power") / f"{node}.json"
 
     def _on(self, node: str) -> list[Process]:
         """List the node's processes and those of its pods."""

@@ -15,10 +15,12 @@ import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 
-from lab import binaries, netns, paths, progress, site, status
+from lab import binaries, hogs, netns, parts, paths, progress, site, status
 from lab.build import apt, helm
 from lab.cluster import Lab
 from lab.errors import LabError
+from lab.failover import SCENARIOS, Stage
+from lab.failover.control import control_of
 from lab.process import BASE_PATH
 
 if TYPE_CHECKING:
@@ -149,6 +151,12 @@ def web(given: Namespace) -> int:
 def process_verb(given: Namespace) -> int:
     """Kill, stop, freeze, continue, start or restart a process."""
     process = Lab.attach(given.name).process(given.process)
+    if getattr(given, "part", None):
+        number = {"freeze": signal.SIGSTOP, "continue": signal.SIGCONT}.get(given.verb)
+        chosen = number or signal.Signals[given.signal]
+        parts.send(parts.of_process(process), given.part, chosen)
+        print(f"{process.name}: {given.part} was sent {chosen.name}")
+        return 0
     actions: dict[str, Callable[[], None]] = {
         "kill": lambda: process.kill(signal.Signals[given.signal], family=not given.main_only),
         "stop": process.stop,
@@ -167,6 +175,8 @@ def fault(given: Namespace) -> int:
     faults = Lab.attach(given.name).faults
     actions: dict[str, Callable[[], object]] = {
         "cut": lambda: faults.cut(*given.hosts),
+        "link-down": lambda: faults.link_down(*given.hosts),
+        "link-up": lambda: faults.link_up(*given.hosts),
         "heal": lambda: faults.heal(*given.hosts),
         "drop": lambda: faults.drop(
             given.host, given.share, direction=given.direction, match=given.match
@@ -180,6 +190,42 @@ def fault(given: Namespace) -> int:
     actions[given.verb]()
     in_force = {kind: what for kind, what in asdict(faults.state()).items() if what}
     print(f"faults now: {in_force or 'none'}")
+    return 0
+
+
+def roll(given: Namespace) -> int:
+    """Replace all speakers one by one."""
+    control_of(Lab.attach(given.name)).roll()
+    print("all speakers are new and ready")
+    return 0
+
+
+def power(given: Namespace) -> int:
+    """Pull a node's plug, or plug it in."""
+    control = control_of(Lab.attach(given.name))
+    if given.verb == "power-off":
+        control.power_off(given.node)
+    else:
+        control.power_on(given.node)
+    print(f"{given.node}: {given.verb}")
+    return 0
+
+
+def busy(given: Namespace) -> int:
+    """Start processes that use CPU time, or end them."""
+    place = _site(given)
+    hogs.stop(place)
+    if given.count:
+        hogs.start(place, given.count, given.seconds)
+    return 0
+
+
+def failover(given: Namespace) -> int:
+    """Perform rounds of a failover scenario and print each as a line of JSON."""
+    lab = Lab.attach(given.name)
+    with Stage(lab, given.addresses, has_echo=not given.no_echo) as stage:
+        for figures in stage.run(SCENARIOS[given.fault], given.rounds):
+            print(json.dumps(asdict(figures)))
     return 0
 
 

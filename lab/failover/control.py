@@ -57,7 +57,6 @@ class LightControl:
 
     def __init__(self, lab: LightLab) -> None:
         self._lab = lab
-        self._ran: dict[str, list[str]] = {}
 
     def parts(self, node: str) -> Parts:
         """Return the processes of a node's speaker."""
@@ -85,12 +84,11 @@ class LightControl:
 
     def power_off(self, node: str) -> None:
         """End all that runs on the node."""
-        self._ran[node] = self._lab.power.off(node)
+        self._lab.power.off(node)
 
     def power_on(self, node: str) -> None:
         """Start it again, the speaker last."""
-        speaker = self._lab.speaker(node).name
-        self._lab.power.on(node, [name for name in self._ran.pop(node, []) if name != speaker])
+        self._lab.power.on(node, without=self._lab.speaker(node).name)
         time.sleep(BOOT_S)
         self.start(node)
 

@@ -60,7 +60,10 @@ def ranking(address: str, nodes: Iterable[str]) -> list[str]:
 
 
 class Stage:
-    """One service with an address of each family, watched."""
+    """One service, usually with an address of each family, watched.
+
+    It echoes datagrams on `ECHO_PORT`, unless ``has_echo`` says that it does not.
+    """
 
     lab: Lab
     control: Control
@@ -70,7 +73,12 @@ class Stage:
     second: str
 
     def __init__(
-        self, lab: Lab, addresses: Iterable[str], settings: Settings | None = None
+        self,
+        lab: Lab,
+        addresses: Iterable[str],
+        settings: Settings | None = None,
+        *,
+        has_echo: bool = True,
     ) -> None:
         self.lab = lab
         self.addresses = tuple(addresses)
@@ -78,6 +86,7 @@ class Stage:
         self.control = control_of(lab)
         self.ranking = ranking(self.addresses[0], lab.nodes)
         self.first, self.second = self.ranking[0], self.ranking[1]
+        self._has_echo = has_echo
         self._observe = Observers(lab.site, urgent=True)
         self._watches: list[Watch[Any]] = []
         self._wire: dict[str, Tail] = {}
@@ -92,8 +101,9 @@ class Stage:
             url = f"http://{host}:{HTTP_PORT}/"
             wire = self._observe.owner(address, interval_ms=WIRE_MS)
             self._wire[address] = self._follow(wire)
-            udp = self._observe.udp(address, ECHO_PORT, interval_ms=UDP_MS)
-            self._udp[address] = self._follow(udp)
+            if self._has_echo:
+                udp = self._observe.udp(address, ECHO_PORT, interval_ms=UDP_MS)
+                self._udp[address] = self._follow(udp)
             self._tcp[address] = self._follow(self._observe.http(url, interval_ms=TCP_MS))
         return self
 
@@ -118,7 +128,7 @@ class Stage:
         flood: Watch[Any] | None = None
         self.settle()
         try:
-            if scenario.has_flood:
+            if scenario.has_flood and self._has_echo:
                 flood = self._observe.udp(self.addresses[0], ECHO_PORT, interval_ms=FLOOD_MS)
                 self._flood = self._follow(flood)
                 tail = self._flood
@@ -192,9 +202,8 @@ class Stage:
                 continue
 
     def _is_reached(self, now: float) -> bool:
-        return all(
-            any(line["ok"] for line in tail.between(now - 0.3, now)) for tail in self._udp.values()
-        )
+        tails = (self._udp or self._tcp).values()
+        return all(any(line["ok"] for line in tail.between(now - 0.3, now)) for tail in tails)
 
     def _collect(self, scenario: Scenario, marks: Marks) -> Seen:
         """Read the lines of a round, after the tries of its last moments have ended."""

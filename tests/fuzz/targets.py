@@ -20,9 +20,12 @@ from mercurylb.layer2.ability import Unable
 from mercurylb.layer2.drop import Drop
 from mercurylb.layer2.interface import Interface, NodeInterfaces
 from mercurylb.layer2.responder import Responder
+from mercurylb.membership.census import OURS
+from mercurylb.membership.combined import CombinedMembership
 from mercurylb.membership.fast import codec as fast_codec
 from mercurylb.membership.seal import TAG_SIZE
 from mercurylb.membership.swim import lzw, message, packet
+from mercurylb.membership.swim.config import LAN
 from mercurylb.membership.swim.message import VSN, NodeState, PushPull, State
 from mercurylb.membership.swim.packet import PacketCodec
 from mercurylb.membership.swim.stream import StreamDecoder, encode_stream
@@ -52,6 +55,10 @@ OTHER_MAC = b"\x02\0\0\0\0\x02"
 IPV4 = b"\x0a\0\0\x01"
 IPV6 = b"\x20\x01\x0d\xb8" + bytes(11) + b"\x01"
 ETHERNET_SIZE_MIN = 60
+SCRIPT_STEPS_MAX = 32
+DEADLINES_MAX = 16
+QUICK = msgspec.structs.replace(LAN, enable_compression=False)
+"""What it sends is nobody's concern here, and compressing it takes time."""
 LINK_LOCAL = b"\xfe\x80" + bytes(13) + b"\x01"
 
 
@@ -184,6 +191,61 @@ def check_channel(kind: object) -> Callable[[bytes], None]:
     return check
 
 
+def check_membership(received: bytes) -> None:
+    """Play a script against the whole machine: datagrams, requests, refusals, and time.
+
+    ::
+
+        | what: low 2 bits, how much: high 6 bits | 4 times so many bytes of what is received | …
+    """
+    machine = CombinedMembership(
+        "me", "10.0.0.9", 7946, secret=b"", seal=None, config=QUICK, chance=random.Random(1)
+    )
+    machine.on_peers([], 0.0)
+    machine.on_ready(True, 0.0)
+    now, at = 0.0, 0
+    for _ in range(SCRIPT_STEPS_MAX):
+        if at >= len(received):
+            break
+        what, amount = received[at] & 3, received[at] >> 2
+        at += 1
+        if what == 0:
+            now = pass_time(machine, now, amount / 20)
+        elif what == 1:
+            machine.on_datagram("10.0.0.2", 7946, received[at : at + 4 * amount], now)
+            at += 4 * amount
+        elif what == 2:
+            with contextlib.suppress(WireError):
+                found = machine.stream_decoder().feed(received[at : at + 4 * amount])
+                if found is not None:
+                    machine.on_request("10.0.0.2", found, now)
+            at += 4 * amount
+        else:
+            machine.on_refused("10.0.0.2", now)
+        machine.validate()
+
+
+def pass_time(machine: CombinedMembership, now: float, span_s: float) -> float:
+    """Do what is due until a time later, and return it."""
+    until = now + span_s
+    for _ in range(DEADLINES_MAX):
+        deadline = machine.next_deadline()
+        if deadline is None or deadline > until:
+            break
+        now = max(now, deadline)
+        machine.on_deadline(now)
+    return max(now, until)
+
+
+def script(*payloads: bytes) -> bytes:
+    """Return the bytes that play datagrams, with some time between them."""
+    steps = []
+    for payload in payloads:
+        padded = payload + bytes(-len(payload) % 4)
+        steps.append(bytes(((len(padded) // 4) << 2 | 1,)) + padded + b"\x14")
+    return b"".join(steps)
+
+
 def responder() -> Responder:
     """Return a machine that announces an address of either family on one link."""
     made = Responder("me")
@@ -261,6 +323,26 @@ TARGETS: Mapping[str, Target] = {
             fast_codec.encode(fast_codec.Receipt("a", 1, 2, 3, "b", 1), b"", "me"),
         ),
     ),
+    "membership": Target(
+        check_membership,
+        (
+            script(*map(message.encode, SAID)),
+            script(
+                message.encode(message.Alive(1, "b", b"\x0a\0\0\x02", 7946, OURS + b"note")),
+                fast_codec.encode(fast_codec.Beat("b", 1, 2, 1, 1, 0, 0, 0, 0), b"", "me"),
+                fast_codec.encode(fast_codec.Query("b", 1, 3, 1, "a"), b"", "me"),
+                fast_codec.encode(
+                    fast_codec.Verdict("b", 1, 4, 1, "me", 1, "silent", 2), b"", "me"
+                ),
+                message.encode(message.Suspect(1, "me", "b")),
+                message.encode(message.Dead(1, "b", "b")),
+            ),
+            b"\x00"
+            + bytes((len(message.encode(PUSH_PULL)) // 4 + 1 << 2 | 2,))
+            + message.encode(PUSH_PULL)
+            + bytes(4),
+        ),
+    ),
     "arp": Target(ours(arp.decode), ARP),
     "ndp": Target(ours(ndp.decode), (SOLICITATION,)),
     "ndp-advertisement": Target(ours(ndp.decode_advertisement), (ADVERTISEMENT,)),
@@ -269,7 +351,6 @@ TARGETS: Mapping[str, Target] = {
         ours(netlink.decode),
         (
             netlink.dump_request(netlink.GET_LINK, 1),
-            netlink.neighbour_request(1, IPV4, 1),
             (
                 b"\x2c\0\0\0\x10\0\0\0\0\0\0\0\0\0\0\0\0\0\x01\0\x02\0\0\0\x43\0\1\0\0\0\0\0"
                 b"\x09\0\x03\0eth0\0\0\0\0"

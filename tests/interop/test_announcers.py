@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mercurylb.membership.combined import OURS
+from mercurylb.membership.census import OURS
 from mercurylb.membership.member import DownReason
 from mercurylb.membership.swim.message import Dead, Suspect
 from tests.interop.announcer import Announcer, announcer, introduce
@@ -139,6 +139,7 @@ async def test_a_cut_heals_by_itself(wire: Cluster) -> None:
     await wire.agree()
 
 
+@pytest.mark.rule("membership-9.return")
 async def test_an_announcer_that_comes_back_is_taken_in(wire: Cluster) -> None:
     """Killed and started again, with a clock that went on, or one that went back."""
     (gone, *_), _ = await mixed(wire, 2, 2)

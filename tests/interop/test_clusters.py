@@ -57,6 +57,7 @@ async def mixed(wire: Cluster, python_count: int, go_count: int) -> list[PythonM
     return made
 
 
+@pytest.mark.rule("membership-2.ports", "membership-8.join", "membership-8.idempotent")
 @ALL_SETTINGS
 @pytest.mark.parametrize("joins", ["python", "go"])
 async def test_two_find_each_other_from_either_side(wire: Cluster, joins: str) -> None:
@@ -76,6 +77,7 @@ async def test_mixed_clusters_agree(wire: Cluster, python_count: int, go_count: 
     await mixed(wire, python_count, go_count)
 
 
+@pytest.mark.rule("membership-7.limit", "membership-10.vsn")
 async def test_twenty_agree(wire: Cluster) -> None:
     """Ten of each, joined in a chain so that gossip has to do the rest."""
     process = await wire.process()
@@ -87,6 +89,7 @@ async def test_twenty_agree(wire: Cluster) -> None:
     await wire.agree()
 
 
+@pytest.mark.rule("membership-3.7.undecryptable", "membership-3.8.none")
 @pytest.mark.parametrize(
     "stranger",
     [
@@ -122,6 +125,7 @@ async def test_who_is_killed_is_found_dead(wire: Cluster, kind: type) -> None:
             assert [(down.node, down.is_leave) for down in member.downs] == [(victim.name, False)]
 
 
+@pytest.mark.rule("membership-6.leave")
 @pytest.mark.parametrize("kind", [PythonMember, GoMember])
 async def test_who_leaves_is_gone_and_not_dead(wire: Cluster, kind: type) -> None:
     """A planned stop is told as such."""
@@ -134,6 +138,7 @@ async def test_who_leaves_is_gone_and_not_dead(wire: Cluster, kind: type) -> Non
             assert [(down.node, down.is_leave) for down in member.downs] == [(leaver.name, True)]
 
 
+@pytest.mark.rule("membership-6.refute", "membership-10.refute")
 @pytest.mark.parametrize("accusation", [Suspect, Dead])
 @pytest.mark.parametrize("kind", [PythonMember, GoMember])
 async def test_a_false_accusation_is_refuted(
@@ -164,6 +169,7 @@ async def test_both_sides_of_a_cut_agree_and_find_each_other_again(wire: Cluster
     await wire.agree()
 
 
+@pytest.mark.rule("membership-7.dead")
 async def test_a_short_cut_heals_without_a_join(wire: Cluster) -> None:
     """The dead are gossiped to for a while, and refute."""
     a, b, c, d = await mixed(wire, 2, 2)
@@ -173,6 +179,7 @@ async def test_a_short_cut_heals_without_a_join(wire: Cluster) -> None:
     await wire.agree()
 
 
+@pytest.mark.rule("membership-6.initial")
 @pytest.mark.parametrize("kind", [PythonMember, GoMember])
 async def test_who_comes_back_with_a_lower_incarnation_is_taken_in(
     wire: Cluster, kind: type
@@ -191,6 +198,7 @@ async def test_who_comes_back_with_a_lower_incarnation_is_taken_in(
     await wire.agree()
 
 
+@pytest.mark.rule("membership-6.alive.3.left")
 @pytest.mark.parametrize("kind", [PythonMember, GoMember])
 async def test_who_left_may_come_back_at_another_address(wire: Cluster, kind: type) -> None:
     """A name that has left is free."""
@@ -207,6 +215,7 @@ async def test_who_left_may_come_back_at_another_address(wire: Cluster, kind: ty
         assert (await member.seen())[back.name].address == "127.0.3.1"
 
 
+@pytest.mark.rule("membership-5.indirect", "membership-5.relay")
 @pytest.mark.parametrize(("python_count", "go_count"), [(2, 1), (1, 2)], ids=["ours", "theirs"])
 async def test_a_third_member_vouches_where_the_direct_way_is_cut(
     wire: Cluster, python_count: int, go_count: int
@@ -226,6 +235,7 @@ async def test_a_third_member_vouches_where_the_direct_way_is_cut(
     assert ours.downs == []
 
 
+@pytest.mark.rule("membership-5.tcp", "membership-10.streams")
 async def test_our_probes_fall_back_to_tcp(wire: Cluster) -> None:
     """Where UDP is lost both ways, connections keep both alive."""
     ours, theirs = await mixed(wire, 1, 1)
@@ -240,6 +250,7 @@ async def test_our_probes_fall_back_to_tcp(wire: Cluster) -> None:
     assert ours.downs == []
 
 
+@pytest.mark.rule("membership-4.everybody", "membership-10.keep")
 async def test_a_late_comer_learns_who_died_and_who_left(wire: Cluster) -> None:
     """By push/pull from either kind; neither counts as live."""
     members = await mixed(wire, 3, 3)
@@ -261,6 +272,7 @@ async def test_a_late_comer_learns_who_died_and_who_left(wire: Cluster) -> None:
     await wire.agree()
 
 
+@pytest.mark.rule("membership-6.alive.7")
 async def test_metadata_is_told_and_told_anew(wire: Cluster) -> None:
     """What members say about themselves arrives at both kinds, and so does a change."""
     ours = await wire.python(meta=b"mlb1 ours")
@@ -283,6 +295,7 @@ async def test_metadata_is_told_and_told_anew(wire: Cluster) -> None:
     await wire.agree()
 
 
+@pytest.mark.rule("membership-3.5.plain")
 async def test_compression_may_differ(wire: Cluster) -> None:
     """It is the sender's affair."""
     plain = msgspec.structs.replace(wire.settings, is_compressed=False)
@@ -291,6 +304,7 @@ async def test_compression_may_differ(wire: Cluster) -> None:
     await wire.agree()
 
 
+@pytest.mark.rule("membership-2.address")
 async def test_members_have_ipv6_addresses_too(wire: Cluster) -> None:
     """Sixteen bytes instead of four."""
     ours = await wire.python(address="fd00::1")

@@ -130,10 +130,10 @@ class Scene:
         self.create("/api/v1/namespaces", body)
         return name
 
-    def web(self, node: str, app: str) -> str:
-        """Run a web pod on a node."""
+    def web(self, node: str, app: str, *, urgent: bool = False) -> str:
+        """Run a web pod on a node, before ordinary processes when urgent."""
         name = f"{self.name}-{node}"
-        self.lab.web(name, node, labels={"app": app})
+        self.lab.web(name, node, labels={"app": app}, urgent=urgent)
         self._pods.append(name)
         return name
 

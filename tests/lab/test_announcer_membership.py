@@ -103,19 +103,29 @@ def test_dead_node_is_replaced(cluster: Cluster, *, secret: str, is_ipv6: bool) 
     assert all(not a.observation.conflicts for a in started)
 
 
-def test_killed_announcer_is_found_by_its_kernel_word(cluster: Cluster) -> None:
+@pytest.mark.rule("layer2-10.death")
+@pytest.mark.parametrize("is_ipv6", [False, True], ids=["IPv4", "IPv6"])
+def test_killed_announcer_is_found_by_its_kernel_word(cluster: Cluster, *, is_ipv6: bool) -> None:
     """The kernel of a node whose speaker died says so, and nobody waits for more."""
-    started = cluster.start_all()
+    started = cluster.start_all(is_ipv6=is_ipv6)
     started[0].kill()
     cluster.answers_of(cluster.hosts[1], 1.0)
     wait_until(lambda: state_of(started[1], "n1") in {("down", "gone"), ("down", "told")}, "gone")
 
 
-def test_stopped_announcer_is_ill_and_comes_back(cluster: Cluster) -> None:
-    """A process that stands still is replaced within two seconds and takes over when continued."""
-    started = cluster.start_all()
+@pytest.mark.rule("membership-9.return", "membership-1.5.event")
+@pytest.mark.parametrize("is_ipv6", [False, True], ids=["IPv4", "IPv6"])
+def test_stopped_announcer_is_ill_and_comes_back(cluster: Cluster, *, is_ipv6: bool) -> None:
+    """A process that stands still is given longer, because its kernel answers; then replaced.
+
+    Continued, it takes over again.
+    """
+    started = cluster.start_all(is_ipv6=is_ipv6)
+    time.sleep(2.5)  # Kernels are asked every two seconds in good times.
     started[0].kill(signal.SIGSTOP)
-    cluster.answers_of(cluster.hosts[1], 2.5)
+    assert cluster.answers_of(cluster.hosts[1], 2.5) > 1.0
+    found = {("down", "ill"), ("down", "told")}
+    wait_until(lambda: all(state_of(a, "n1") in found for a in started[1:]), "found ill")
     time.sleep(0.5)
     cluster.asker.drain()
     started[0].kill(signal.SIGCONT)
@@ -137,6 +147,7 @@ def test_lost_carrier_withdraws_at_once(cluster: Cluster) -> None:
     cluster.settle(started)
 
 
+@pytest.mark.rule("layer2-10.partition")
 def test_partition_heals_to_one_owner(cluster: Cluster) -> None:
     """Both sides of a cut network have an owner; soon after it heals there is one."""
     started = cluster.start_all()

@@ -124,6 +124,7 @@ def test_unicast_requests_are_answered_and_foreign_ones_not(cluster: Cluster) ->
     assert cluster.asker.answers(V4) == []
 
 
+@pytest.mark.rule("layer2-10.partition", "layer2-10.death")
 def test_cut_off_node_is_replaced_and_heals(cluster: Cluster) -> None:
     """Another node answers within 1 s of a cut; 0.5 s after healing one owner is left."""
     first, second = cluster.start(cluster.n1), cluster.start(cluster.n2)
@@ -138,6 +139,7 @@ def test_cut_off_node_is_replaced_and_heals(cluster: Cluster) -> None:
     wait_until(lambda: not second.owned, "the loser withdrew")
 
 
+@pytest.mark.rule("layer2-10.stop", "membership-1.5.stop")
 def test_planned_stop_leaves_no_request_unanswered(cluster: Cluster) -> None:
     """From SIGTERM to exit 0 and after it, every request is answered."""
     first, second = cluster.start(cluster.n1), cluster.start(cluster.n2)
@@ -166,6 +168,7 @@ def test_planned_stop_leaves_no_request_unanswered(cluster: Cluster) -> None:
     assert cluster.asker.who(V4) == {cluster.n2.mac}
 
 
+@pytest.mark.rule("layer2-3.stateless")
 def test_returning_node_takes_over_without_a_gap(cluster: Cluster) -> None:
     """A better-ranked node that starts takes the address over while every request is answered."""
     second = cluster.start(cluster.n2)

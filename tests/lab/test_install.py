@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lab import Lab, chartrepo, demo
+from lab.failover import SCENARIOS, Stage
+from lab.failover.stage import Settings
+from lab.full import ready_nodes
 from lab.topology import FORWARDED_TO, WAN_ROUTER
 
 if TYPE_CHECKING:
@@ -28,6 +31,9 @@ pytestmark = [
 
 NODE_COUNT = 3
 GREETING = "Hello from pod"
+SANE_S = 5.0
+NOISE_S = 0.1
+"""A few questions that a busy machine loses by itself."""
 HOOKS = "metallb-webhook-configuration"
 
 
@@ -143,6 +149,19 @@ def test_a_cut_off_node_is_replaced_within_two_seconds(lab: FullLab, console: Co
     """The page is back through the router's rule at most 2 s after the answering node's cut."""
     walk = demo.Demo(lab.site, console, chartrepo.URL)
     walk.resilience()
+
+
+@pytest.mark.usefixtures("console")
+@pytest.mark.parametrize("name", ["roll", "reboot"])
+def test_the_address_survives_updates_and_reboots(lab: FullLab, name: str) -> None:
+    """A rolling update of the DaemonSet leaves no question unanswered; a rebooted node returns."""
+    lab.wait_for(lambda: len(ready_nodes(lab.api.get("/api/v1/nodes"))) == NODE_COUNT)
+    with Stage(lab, [FORWARDED_TO], Settings(quiet_s=1.0), has_echo=False) as trial:
+        (seen,) = trial.run(SCENARIOS[name], 1)
+        assert seen.after == (trial.mac(trial.first),)
+        assert seen.false_takeovers == 0
+        assert seen.wire_gap_s < (NOISE_S if name == "roll" else SANE_S)
+    lab.wait_for(lambda: len(ready_nodes(lab.api.get("/api/v1/nodes"))) == NODE_COUNT, timeout_s=60)
 
 
 def test_an_upgrade_leaves_the_webhooks_trusted(lab: FullLab, console: Console) -> None:

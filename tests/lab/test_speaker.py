@@ -239,6 +239,7 @@ def test_a_preferred_node_answers_while_it_bears_the_label(scene: Scene, web: st
 
 
 @pytest.mark.parametrize("family", ["ARP", "NDP"])
+@pytest.mark.rule("membership-9.return", "layer2-10.death")
 def test_a_node_that_is_cut_off_is_replaced(announced: Scene, family: str) -> None:
     """Another node answers in at most 2 s; 2 s after healing, one owner is left: the first."""
     lab = announced.lab

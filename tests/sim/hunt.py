@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 PROGRESS_S = 10.0
 CHUNK = 8
+SIZES = (3, 3, 3, 4, 4, 5, 6, 8)
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -48,8 +49,8 @@ class Outcome(msgspec.Struct, frozen=True):
 def shape_of(seed: int) -> Shape:
     """Return what kind of cluster a seed stands for: most are small, a few are large or mixed."""
     chance = random.Random(seed * 7919 + 1)
-    nodes = chance.randrange(3, 9)
-    if seed % 97 == 96:
+    nodes = chance.choice(SIZES)
+    if seed % 1000 == 999:
         nodes = 100
     elif seed % 40 == 39:
         nodes = chance.randrange(20, 41)

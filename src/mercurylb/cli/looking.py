@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Final
 from mercurylb.cli.asking import Answers, ask, find_links
 from mercurylb.cli.question import is_within
 from mercurylb.errors import ParseError
-from mercurylb.plan.answer import Heard, Report, Wire, judge, node_macs
+from mercurylb.plan.answer import judge, node_macs
+from mercurylb.plan.hearing import Heard, Report, Wire
 from mercurylb.values.address import IPV4, Address, parse_address
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def look(  # noqa: PLR0913 (what to ask for, and how)
     asked = {
         node: tuple(each for each in addresses if _is_near(each, links))
         for node, addresses in nodes.items()
-        if node not in given and not own.intersection(addresses)
+        if node not in given
     }
     here = next((node for node, addresses in nodes.items() if own.intersection(addresses)), "")
     others = [each for addresses in asked.values() for each in addresses]

@@ -104,7 +104,7 @@ def who(  # noqa: PLR0913 (one argument per option)
     from mercurylb.cli.options import telling  # noqa: PLC0415
     from mercurylb.cli.wire_text import to_builtins, to_lines  # noqa: PLC0415
     from mercurylb.errors import ParseError  # noqa: PLC0415
-    from mercurylb.plan.answer import AnswerCode  # noqa: PLC0415
+    from mercurylb.plan.hearing import AnswerCode  # noqa: PLC0415
     from mercurylb.values.address import parse_address  # noqa: PLC0415
 
     try:

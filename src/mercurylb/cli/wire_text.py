@@ -10,7 +10,7 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mercurylb.plan.answer import Heard, Report
+    from mercurylb.plan.hearing import Heard, Report
 
 _MINUTE: Final = 60
 _HOUR: Final = 3600

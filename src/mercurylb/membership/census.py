@@ -26,7 +26,7 @@ class Census:
     """The other members."""
 
     def __init__(self, node: str) -> None:
-        self._node = node
+        self.node = node
         self._found: dict[str, tuple[int, DownReason]] = {}
         self._reasons: dict[str, DownReason] = {}
         self._notes: dict[str, bytes] = {}
@@ -41,7 +41,7 @@ class Census:
 
     def presume(self, names: Iterable[str]) -> None:
         """Take some for alive, whatever the table says, or no longer."""
-        self._presumed = frozenset(names) - {self._node}
+        self._presumed = frozenset(names) - {self.node}
 
     def condemn(self, member: SwimMember, incarnation: int, reason: DownReason) -> bool:
         """Take over a verdict; return whether it is news."""
@@ -94,7 +94,7 @@ class Census:
         """Return who may own, this node included if it may."""
         live = {name for name, member in members.items() if self.is_alive(member)}
         live |= {name for name in self._presumed if name not in self._found}
-        (live.add if is_owning else live.discard)(self._node)
+        (live.add if is_owning else live.discard)(self.node)
         return frozenset(live)
 
     def reason(self, node: str) -> DownReason:
@@ -109,7 +109,7 @@ class Census:
         """Return how the members look, for people."""
         views: list[MemberView] = []
         for name, member in members.items():
-            if name == self._node:
+            if name == self.node:
                 continue
             contact = detector.contact(name)
             heard_at = contact.heard_at if contact is not None and contact.is_watched else None

@@ -171,9 +171,8 @@ class CombinedMembership:
             return []
         self._isolation.has_carrier = has_carrier
         self._detector.on_hearing(is_deaf=not has_carrier, now=now)
-        if self._phase not in (Phase.JOINING, Phase.UP):
-            return []
-        return self._settle(self._isolate(now), now)
+        is_up = self._phase in (Phase.JOINING, Phase.UP)
+        return self._settle(self._isolate(now) if is_up else [], now)
 
     def on_leave(self, now: float) -> list[MembershipEffect]:
         """Begin a planned stop; `Left` follows."""
@@ -185,7 +184,7 @@ class CombinedMembership:
         self._go(Phase.LEAVING, now)
         self._rejoin.end()
         self._phase_until = now + LINGER_S
-        self._leave_from = now + (FOREIGN_LINGER_S if self._pair.has_foreign() else 0.0)
+        self._leave_from = now + (FOREIGN_LINGER_S if self._pair.foreign() else 0.0)
         return self._settle(self._pair.leave(now), now)
 
     # --- facts from outside ------------------------------------------------------------------
@@ -248,13 +247,16 @@ class CombinedMembership:
 
     def next_deadline(self) -> float | None:
         """Return when `on_deadline` wants to be called."""
+        return self._due_at
+
+    def _earliest(self) -> float | None:
         deadlines = [self._phase_until]
         if self._phase is Phase.LEARNING:
             deadlines.append(self._learning.next_deadline())
         if self._pair is not None:
             deadlines += (
                 self._detector.next_deadline(),
-                self._pair.swim.next_deadline(),
+                self._pair.swim.next_deadline() if self._can_gossip else None,
                 self._rejoin.next_deadline(),
                 self._isolation.next_deadline(),
                 *self._pair.echo_at.values(),
@@ -268,7 +270,8 @@ class CombinedMembership:
         effects: list[PairEffect] = []
         if self._pair is not None:
             effects += self._notice_lateness(now)
-            effects += self._pair.take_swim(self._pair.swim.on_deadline(now), now)
+            if self._can_gossip:
+                effects += self._pair.take_swim(self._pair.swim.on_deadline(now), now)
             effects += self._pair.take_fast(self._detector.on_deadline(now), now)
             effects += self._doubt(now)
             effects += self._join_again(now)
@@ -303,6 +306,7 @@ class CombinedMembership:
     def validate(self) -> None:
         """Assert the invariants."""
         assert (self._pair is not None) == (self._phase in _JOINED), self._phase
+        assert self._due_at == self._earliest()
         if self._pair is None:
             assert not self._live
             return
@@ -350,7 +354,7 @@ class CombinedMembership:
             incarnation=self._incarnation,
         )
         self._pair = Pair(
-            self._node, self._port, swim=swim, detector=self._detector, census=self._census
+            self._codec, port=self._port, swim=swim, detector=self._detector, census=self._census
         )
         if not self._isolation.has_carrier:
             self._isolation.begin(now)
@@ -448,7 +452,7 @@ class CombinedMembership:
         self._isolation.begin(now)
         self._pair.is_stale = True
         effects = self._doubt(now)
-        if self._pair.has_foreign() and not self._detector.contacts():
+        if self._pair.foreign() and not self._detector.contacts():
             effects += self._pair.join(self._pair.live_addresses(), now)
         return effects
 
@@ -459,7 +463,7 @@ class CombinedMembership:
         heard = [contact for contact in contacts if contact.heard_at is not None]
         if self._phase is Phase.UP and not self._isolation.is_on:
             views = {c.view_status for c in heard if now - (c.heard_at or 0.0) < HEARD_S}
-            is_known = Status.ALIVE in views or self._pair.has_foreign()
+            is_known = Status.ALIVE in views or bool(self._pair.foreign())
             is_denied = Status.DEAD in views
             if self._isolation.on_views(is_denied=is_denied, is_known=is_known, now=now):
                 return self._isolate(now)
@@ -475,6 +479,11 @@ class CombinedMembership:
             self._tell(now, "not isolated any more")
             self._isolation.end()
             self._pair.is_stale = True
+
+    @property
+    def _can_gossip(self) -> bool:
+        """Whether SWIM's timers run: without a carrier nobody could answer it."""
+        return self._isolation.has_carrier or self._phase is Phase.LEAVING
 
     # --- the sum -----------------------------------------------------------------------------
 
@@ -497,7 +506,7 @@ class CombinedMembership:
                     said.append(effect)
         changes += self._take_live(now)
         said += self._consider_left(now)
-        self._due_at = self.next_deadline()
+        self._due_at = self._earliest()
         return changes + said
 
     def _take_live(self, now: float) -> list[MembershipEffect]:

@@ -30,12 +30,15 @@ from mercurylb.membership.member import (
     SendDatagram,
 )
 from mercurylb.membership.swim.effect import SwimChanged, SwimDown, SwimEffect, SwimLeft, SwimUp
+from mercurylb.membership.swim.message import Dead, encode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from mercurylb.membership.fast.detector import FastDetector
+    from mercurylb.membership.swim.effect import SwimMember
     from mercurylb.membership.swim.machine import Swim
+    from mercurylb.membership.swim.packet import PacketCodec
 
 FOREIGN_ECHO_S = 0.5
 """After this long a speaker of MetalLB that came up is taken to have acted on our being alive."""
@@ -51,7 +54,13 @@ class Pair:
     """Both machines of a node that has joined."""
 
     def __init__(
-        self, node: str, port: int, *, swim: Swim, detector: FastDetector, census: Census
+        self,
+        codec: PacketCodec,
+        *,
+        port: int,
+        swim: Swim,
+        detector: FastDetector,
+        census: Census,
     ) -> None:
         self.swim = swim
         self.detector = detector
@@ -62,7 +71,8 @@ class Pair:
         self.has_left = False
         """SWIM has told everybody that we leave."""
         self.echo_at: dict[str, float] = {}
-        self._node = node
+        self._node = census.node
+        self._codec = codec
         self._port = port
         self._welcomed: dict[str, float] = {}
 
@@ -113,18 +123,17 @@ class Pair:
             if contact.node not in known:
                 self.detector.on_forgotten(contact.node, now)
 
-    def has_foreign(self) -> bool:
-        """Return whether any live member is not one of ours."""
-        return any(
-            member.name != self._node
-            and not member.meta.startswith(OURS)
-            and self.census.is_alive(member)
+    def foreign(self) -> list[SwimMember]:
+        """Return the live members that are not ours."""
+        return [
+            member
             for member in self.swim.members().values()
-        )
+            if not member.meta.startswith(OURS) and self.census.is_alive(member)
+        ]
 
     def is_known_to_all(self) -> bool:
         """Return whether all who can tell us have acted on our leaving."""
-        return self.detector.is_left and (self.has_left or not self.has_foreign())
+        return self.detector.is_left and (self.has_left or not self.foreign())
 
     def validate(self) -> None:
         """Assert the invariants."""
@@ -217,10 +226,18 @@ class Pair:
         member = self.swim.members().get(found.node)
         if member is None or not self.census.condemn(member, found.incarnation, found.reason):
             return []
+        effects = self._look_at(found.node, now)
+        if not found.is_told:
+            effects += self._tell_foreign(Dead(found.incarnation, found.node, self._node))
         said = self.swim.on_dead(
-            found.node, found.incarnation, now, is_leave=found.is_leave, is_told=found.is_told
+            found.node, found.incarnation, now, is_leave=found.is_leave, is_told=True
         )
-        return self._look_at(found.node, now) + self.take_swim(said, now)
+        return effects + self.take_swim(said, now)
+
+    def _tell_foreign(self, dead: Dead) -> list[PairEffect]:
+        """Tell those at once whom the detector does not tell."""
+        payload = self._codec.encode([encode(dead)])
+        return [SendDatagram(member.address, payload, member.port) for member in self.foreign()]
 
     def _greet(self, node: str, now: float) -> list[PairEffect]:
         contact = self.detector.contact(node)

@@ -2,10 +2,9 @@
 
 Message: length u32, type u16, flags u16, sequence u32, port u32, then for links (RFC 3549 §3.1.1)
 `ifinfomsg` family u8, pad, type u16, index i32, flags u32, change u32; for addresses `ifaddrmsg`
-family u8, prefix length u8, flags u8, scope u8, index u32; for neighbours `ndmsg` family u8, pad
-3, index i32, state u16, flags u8, type u8; then attributes length u16, type u16, value padded to 4.
-All in the machine's byte order, and all from our own kernel; still, bytes that do not add up raise
-WireError, after which the caller asks for everything again.
+family u8, prefix length u8, flags u8, scope u8, index u32; then attributes length u16, type u16,
+value padded to 4. All in the machine's byte order, and all from our own kernel; still, bytes that
+do not add up raise WireError, after which the caller asks for everything again.
 
 A node can have thousands of addresses of single hosts (kube-proxy's ipvs mode puts every service's
 there). They say nothing about its links, so they are left out of the table.
@@ -31,7 +30,6 @@ GROUP_IPV6_ADDRESS = 0x100
 
 GET_LINK = 18
 GET_ADDRESS = 22
-_GET_NEIGHBOUR = 30
 
 _ERROR = 2
 _DONE = 3
@@ -39,7 +37,6 @@ _NEW_LINK = 16
 _DEL_LINK = 17
 _NEW_ADDRESS = 20
 _DEL_ADDRESS = 21
-_NEW_NEIGHBOUR = 28
 
 _REQUEST = 0x1
 _DUMP = 0x300
@@ -55,8 +52,6 @@ _NOTIFY_PEERS = 4
 _SKIP_STATISTICS = 0x8
 _ADDRESS_ADDRESS = 1
 _ADDRESS_LOCAL = 2
-_NEIGHBOUR_ADDRESS = 1
-_NEIGHBOUR_MAC = 2
 _ADDRESS_FLAGS = 8
 _TENTATIVE = 0x40
 _DUPLICATE = 0x08
@@ -69,7 +64,6 @@ _SIZES = {_AF_INET: 4, _AF_INET6: 16}
 _HEADER = struct.Struct("=IHHII")
 _LINK_MESSAGE = struct.Struct("=BxHiII")
 _ADDRESS_MESSAGE = struct.Struct("=BBBBI")
-_NEIGHBOUR_MESSAGE = struct.Struct("=BxxxiHBB")
 _ATTRIBUTE = struct.Struct("=HH")
 _TYPE_MASK = 0x3FFF
 _LINK_LAYER_GROUP_FAMILY = 7
@@ -110,15 +104,6 @@ class AddressGone(msgspec.Struct, frozen=True):
     address: bytes
 
 
-class NeighbourFound(msgspec.Struct, frozen=True):
-    """What the kernel knows about a neighbour."""
-
-    index: int
-    address: bytes
-    mac: bytes
-    """Empty when it does not know."""
-
-
 class DumpDone(msgspec.Struct, frozen=True):
     """All of what was asked for has been told."""
 
@@ -132,9 +117,7 @@ class KernelError(msgspec.Struct, frozen=True):
     errno: int
 
 
-LinkEvent = (
-    LinkChanged | LinkGone | AddressChanged | AddressGone | NeighbourFound | DumpDone | KernelError
-)
+LinkEvent = LinkChanged | LinkGone | AddressChanged | AddressGone | DumpDone | KernelError
 
 
 def dump_request(message_type: int, sequence: int) -> bytes:
@@ -146,14 +129,6 @@ def dump_request(message_type: int, sequence: int) -> bytes:
         body = _ADDRESS_MESSAGE.pack(0, 0, 0, 0, 0)
     size = _HEADER.size + len(body)
     return _HEADER.pack(size, message_type, _REQUEST | _DUMP, sequence, 0) + body
-
-
-def neighbour_request(index: int, address: bytes, sequence: int) -> bytes:
-    """Encode the question what the kernel knows about one neighbour of a link."""
-    family = _AF_INET6 if len(address) == _SIZES[_AF_INET6] else _AF_INET
-    body = _NEIGHBOUR_MESSAGE.pack(family, index, 0, 0, 0)
-    body += _ATTRIBUTE.pack(_ATTRIBUTE.size + len(address), _NEIGHBOUR_ADDRESS) + address
-    return _HEADER.pack(_HEADER.size + len(body), _GET_NEIGHBOUR, _REQUEST, sequence, 0) + body
 
 
 def decode(received: bytes) -> list[LinkEvent]:
@@ -184,7 +159,7 @@ def _decode_message(kind: int, flags: int, body: bytes, at: int) -> LinkEvent | 
         return _decode_link(kind, body, at)
     if kind in {_NEW_ADDRESS, _DEL_ADDRESS}:
         return _decode_address(kind, body, at)
-    return _decode_neighbour(body, at) if kind == _NEW_NEIGHBOUR else None
+    return None
 
 
 def _decode_link(kind: int, body: bytes, at: int) -> LinkEvent | None:
@@ -225,15 +200,6 @@ def _decode_address(kind: int, body: bytes, at: int) -> LinkEvent | None:
     is_tentative = bool(flags & _TENTATIVE) and not flags & _OPTIMISTIC
     is_usable = not (is_tentative or flags & _DUPLICATE)
     return AddressChanged(index, address, is_usable=is_usable, prefix_len=prefix_len)
-
-
-def _decode_neighbour(body: bytes, at: int) -> LinkEvent | None:
-    if len(body) < _NEIGHBOUR_MESSAGE.size:
-        raise WireError("netlink", "a neighbour is cut off", offset=at)
-    _, index, _, _, _ = _NEIGHBOUR_MESSAGE.unpack_from(body)
-    attributes = dict(_attributes(body[_NEIGHBOUR_MESSAGE.size :], at))
-    address = attributes.get(_NEIGHBOUR_ADDRESS, b"")
-    return NeighbourFound(index, address, attributes.get(_NEIGHBOUR_MAC, b""))
 
 
 def _attributes(body: bytes, at: int) -> Iterator[tuple[int, bytes]]:

@@ -4,11 +4,13 @@ A node whose speaker is silent is dead or only ill; its kernel answers for its o
 as it runs. The question leaves by the link that has the membership's own address and only to
 addresses of that address's subnet; elsewhere there is no common link and no answer.
 
-It goes to the MAC address that our kernel knows, or that answered last, and to all only when there
-is none. Both reach a living node, but a switch that answers broadcast questions from a table of its
-own (ARP suppression, proxy ARP) does so for the dead as well; and nobody else is disturbed.
+It goes to the MAC address that answered last, and to all only as long as none has. Both reach a
+living node, but a switch that answers broadcast questions from a table of its own (ARP suppression,
+proxy ARP) does so for the dead as well; and nobody else is disturbed. A node that lives on under
+another MAC address is not silent, so nobody asks for it. Our kernel's neighbour table is not looked
+at, because reading it waits for whoever changes the node's links just then.
 
-The sockets let nothing pass but answers to us. They are opened when the links become known, so that
+The socket lets nothing pass but answers to us. It is opened when the links become known, so that
 asking costs no more than sending.
 """
 
@@ -16,16 +18,15 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-import socket
 from typing import TYPE_CHECKING
 
 from mercurylb.errors import WireError
 from mercurylb.layer2 import arp, ndp
 from mercurylb.layer2.interface import IFF_NOARP, MAC_SIZE
-from mercurylb.net import netlink
 from mercurylb.net.packet import ARP, IPV6, attach_filter, open_deaf
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable, Sequence
 
     from mercurylb.layer2.interface import Link
@@ -68,9 +69,6 @@ class KernelProber:
         self._prefix_len = 0
         self._socket: socket.socket | None = None
         self._macs: dict[bytes, bytes] = {}
-        self._sequence = 0
-        self._netlink = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
-        self._netlink.setblocking(False)
 
     @property
     def interface(self) -> str:
@@ -97,17 +95,15 @@ class KernelProber:
         target = ipaddress.ip_address(address).packed
         if not is_in_subnet(target, self._own, self._prefix_len):
             return
-        mac = self._known_mac(link.index, target)
         ask = solicitation if self._is_ipv6 else request
         try:
-            sock.send(ask(link.mac, self._own, target, mac))
+            sock.send(ask(link.mac, self._own, target, self._macs.get(target)))
         except OSError:
             self.send_errors += 1
 
     def close(self) -> None:
-        """Close the sockets."""
+        """Close the socket."""
         self._close_socket()
-        self._netlink.close()
 
     def _open(self, link: Link) -> None:
         try:
@@ -141,18 +137,6 @@ class KernelProber:
         self._macs[address] = mac
         if len(self._macs) > MACS_MAX:
             del self._macs[next(iter(self._macs))]
-
-    def _known_mac(self, index: int, target: bytes) -> bytes | None:
-        """Return what our kernel knows, else what answered last; the kernel replies at once."""
-        self._sequence += 1
-        try:
-            self._netlink.send(netlink.neighbour_request(index, target, self._sequence))
-            for event in netlink.decode(self._netlink.recv(4096)):
-                if isinstance(event, netlink.NeighbourFound) and len(event.mac) == MAC_SIZE:
-                    return event.mac
-        except (OSError, WireError):
-            pass  # An older kernel tells nothing about a single neighbour.
-        return self._macs.get(target)
 
 
 def link_of(links: Sequence[Link], own: bytes) -> tuple[Link, int] | None:

@@ -20,6 +20,7 @@ from mercurylb.plan.announcer import Announcer, find_announcers
 from mercurylb.plan.cause import Cause, CauseCode
 from mercurylb.plan.claim import read_ingress
 from mercurylb.plan.decision import Outcome, ServiceDecision
+from mercurylb.plan.disputed import find_disputes, why_disputed
 from mercurylb.plan.layer2 import Layer2Decision, plan_layer2
 from mercurylb.plan.notes import take_notes
 from mercurylb.plan.pending import why_pending, why_wish_fails
@@ -27,7 +28,7 @@ from mercurylb.plan.request import Offer, listed
 from mercurylb.plan.salvage import salvage
 from mercurylb.plan.service import is_ours, plan_all, plan_service
 from mercurylb.plan.snapshot import ServiceEvent, Snapshot
-from mercurylb.plan.testimony import Dispute, is_missed, read_disputes
+from mercurylb.plan.testimony import Dispute, is_missed
 from mercurylb.plan.unannounced import why_unannounced
 
 if TYPE_CHECKING:
@@ -127,10 +128,10 @@ class _Explainer:
     def explain(self) -> Explanation:
         layer2, expected = self._rank()
         announcers = find_announcers(self.snapshot, self.key)
-        disputes = self._disputes()
+        disputes = find_disputes(self.snapshot, self.key, self.has)
         cause = self._why_no_address() or self._why_silent(layer2, expected, announcers)
         if cause.code is CauseCode.ANNOUNCED and disputes:
-            cause = _disputed(disputes, cause)
+            cause = why_disputed(disputes, cause)
         mine = [event for event in self.snapshot.events if event.service == self.key]
         mine.sort(key=lambda event: event.when)
         return Explanation(
@@ -220,16 +221,6 @@ class _Explainer:
             " written yet",
             "look again; if it stays so, look at the controller's log",
         )
-
-    def _disputes(self) -> tuple[Dispute, ...]:
-        told = (
-            dispute
-            for item in self.snapshot.l2_statuses
-            if item.service_key == self.key
-            for dispute in read_disputes(item)
-            if dispute.address in self.has
-        )
-        return tuple(sorted(told))
 
     # --- the announcement --------------------------------------------------------------------
 
@@ -329,20 +320,6 @@ class _Explainer:
             f" does{other}",
             "look again; if it stays so, look at the log of the speaker on that node",
         )
-
-
-def _disputed(disputes: tuple[Dispute, ...], announced: Cause) -> Cause:
-    first = disputes[0]
-    who = f"node {first.node}" if first.node else "a machine that is no node"
-    advice = "find that machine and give it another address, or take this one out of the pool"
-    if first.node:
-        advice = f"look at the log of the speaker on {first.node}"
-    return Cause(
-        CauseCode.ADDRESS_CONFLICT,
-        f"{announced.sentence}; {first.address} is also claimed by {who} with MAC {first.mac},"
-        f" seen on {first.interface} since {first.since}",
-        advice,
-    )
 
 
 def _about_pools(problems: tuple[Problem, ...]) -> tuple[Problem, ...]:

@@ -47,7 +47,8 @@ from mercurylb.speaker.l2_status import Author, owner_reference
 from mercurylb.speaker.member_report import MemberReporter
 from mercurylb.speaker.metrics import SpeakerMetrics
 from mercurylb.speaker.reporter import Reporter
-from mercurylb.speaker.view import Identity, Step, Stores, View
+from mercurylb.speaker.stores import Identity, Stores
+from mercurylb.speaker.view import Step, View
 from mercurylb.telemetry import logs as log
 from mercurylb.telemetry.daemon import (
     Stopped,

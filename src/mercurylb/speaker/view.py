@@ -9,14 +9,13 @@ no pool any more, leaves the last good one in force (spec: speaker §5.2).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from mercurylb.config.compilation import compile_config
 from mercurylb.config.problem import Code, Problem, summarize
-from mercurylb.config.resources import NATIVE, Resources, extras_of, for_speaker
+from mercurylb.config.resources import Resources, extras_of, for_speaker
 from mercurylb.errors import ParseError
 from mercurylb.plan.desired import DesiredState, Layer2Service, Member
 from mercurylb.plan.layer2 import Layer2Decision, Layer2Reason, plan_layer2
@@ -26,21 +25,12 @@ from mercurylb.values.address import Address, parse_address
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from mercurylb.api.bfd_profile import BFDProfile
-    from mercurylb.api.bgp_advertisement import BGPAdvertisement
-    from mercurylb.api.bgp_peer import BGPPeer
-    from mercurylb.api.community import Community
-    from mercurylb.api.config_map import ConfigMap
     from mercurylb.api.endpoint_slice import EndpointSlice
-    from mercurylb.api.ip_address_pool import IPAddressPool
-    from mercurylb.api.l2_advertisement import L2Advertisement
-    from mercurylb.api.namespace import Namespace
     from mercurylb.api.node import Node
-    from mercurylb.api.password_secret import PasswordSecret
     from mercurylb.api.pod import Pod
     from mercurylb.api.service import Service
     from mercurylb.config.model import Config
-    from mercurylb.kube.store import Store
+    from mercurylb.speaker.stores import Identity, Stores
 
 _ENDED_PHASES = frozenset({"Succeeded", "Failed"})
 _REFUSALS = frozenset(
@@ -50,53 +40,6 @@ _REFUSALS = frozenset(
         Layer2Reason.SHARED_IP_WITH_SERVICE_SELECTOR,
     }
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Stores:
-    """The local copies a speaker plans with; all ring one bell."""
-
-    services: Store[Service]
-    endpoint_slices: Store[EndpointSlice]
-    nodes: Store[Node]
-    namespaces: Store[Namespace]
-    pools: Store[IPAddressPool]
-    l2_advertisements: Store[L2Advertisement]
-    communities: Store[Community]
-    pods: Store[Pod]
-    bgp_peers: Store[BGPPeer]
-    bgp_advertisements: Store[BGPAdvertisement]
-    bfd_profiles: Store[BFDProfile]
-    secrets: Store[PasswordSecret]
-    config_maps: Store[ConfigMap]
-
-    @property
-    def configuration(self) -> dict[str, Store[Any]]:
-        """Give what the configuration is made of, nodes aside, by the name of the kind."""
-        return {
-            "IPAddressPool": self.pools,
-            "L2Advertisement": self.l2_advertisements,
-            "Community": self.communities,
-            "BGPPeer": self.bgp_peers,
-            "BGPAdvertisement": self.bgp_advertisements,
-            "BFDProfile": self.bfd_profiles,
-            "Namespace": self.namespaces,
-            "Secret": self.secrets,
-            "ConfigMap": self.config_maps,
-        }
-
-
-class Identity(msgspec.Struct, frozen=True):
-    """Who this speaker is, and how it was told to behave."""
-
-    node: str
-    lb_class: str = ""
-    ignore_exclude_lb: bool = False
-    has_membership: bool = True
-    backend: str = NATIVE
-    """Value of METALLB_BGP_TYPE."""
-    passes_secrets: bool = False
-    """Whether the secrets of peers are left to frr-k8s."""
 
 
 class Step(msgspec.Struct, frozen=True):

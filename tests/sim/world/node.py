@@ -30,9 +30,6 @@ INBOX_MAX = 400
 """What a socket's buffer holds of small datagrams."""
 REFUSALS_MAX = 6
 """Linux tells each host at most so many errors in a row (ICMP), then one in a second."""
-VALIDATE_EVERY = 16
-"""In large clusters invariants are looked at after every so many steps."""
-LARGE = 12
 
 
 class Node:
@@ -199,7 +196,9 @@ class Node:
         if process is None:
             return
         self._step_count += 1
-        if len(self.world.nodes) < LARGE or self._step_count % VALIDATE_EVERY == 0:
+        if self._step_count % self.world.validate_every == 0 or any(
+            isinstance(effect, Tell) for effect in effects
+        ):
             process.validate()
         for effect in effects:
             self._perform(effect)

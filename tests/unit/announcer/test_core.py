@@ -99,6 +99,7 @@ def test_change_of_ownership_is_observed() -> None:
     assert core.observation(1.0).revision == 6
 
 
+@pytest.mark.rule("layer2-10.no-membership")
 def test_disabled_membership_takes_everybody_for_alive() -> None:
     """Without membership the first of the ranking announces, dead or not."""
     for node, owns in (("me", True), ("you", False)):

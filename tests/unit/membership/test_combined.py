@@ -88,7 +88,8 @@ def test_a_starting_node_owns_first_and_tells_afterwards() -> None:
     up = [effect for _, effect in made.told["a"]][:3]
     assert up == [MemberUp("a"), MemberUp("b"), MemberUp("c")]
     assert made.when("a", MemberUp("a")) < made.when("b", MemberUp("a"))
-    assert made.told_since("a", 0)[3:] == [MemberHearsUs("b"), MemberHearsUs("c")]
+    later = made.told_since("a", 0)[3:]
+    assert sorted(later, key=repr) == [MemberHearsUs("b"), MemberHearsUs("c")]
 
 
 @pytest.mark.parametrize(("is_cut", "after_s"), [(True, 1.0), (False, 0.002)])
@@ -112,7 +113,7 @@ def test_whom_nobody_knows_is_not_presumed_alive() -> None:
 
 
 def test_peers_that_are_listed_later_are_joined() -> None:
-    """A node that is there but no member is joined soon, and whoever is not there again and again."""
+    """A node that is there but no member is joined soon; whoever is not there, again and again."""
     made = Company("ab")
     made.start("a")
     made.run(20.0)
@@ -246,7 +247,7 @@ def test_whom_nobody_hears_gives_in() -> None:
 # --- coming back -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("parted_s", [0.6, 3.0, 40.0, 4000.0])
+@pytest.mark.parametrize("parted_s", [0.6, 3.0, 70.0])
 @pytest.mark.parametrize("names", ["ab", "abcde"])
 def test_a_healed_cut_is_over_within_250_ms(names: str, parted_s: float) -> None:
     """However long it lasted, and also if SWIM has forgotten the other side."""
@@ -488,14 +489,19 @@ def test_views_are_for_people() -> None:
 def test_what_is_not_believed_is_counted_by_reason() -> None:
     """Of SWIM's datagrams and of the fast ones, and nothing changes."""
     made = company("ab")
-    live = made.nodes["a"].live()
+    live, before = made.nodes["a"].live(), _swim_count(made)
     for payload in (FAST, FAST + b"\x01" + bytes(40), b"", b"\xff\xff", b"\x04rubbish"):
         made.do("a", "on_datagram", peer("b").address, PORT, payload)
     counts = made.nodes["a"].counts()
     assert counts["fast.version"] == 1
     assert counts["fast.signature"] == 1
-    assert sum(count for name, count in counts.items() if name.startswith("swim.")) == 3
+    assert _swim_count(made) - before == 3
     assert made.nodes["a"].live() == live
+
+
+def _swim_count(made: Company) -> int:
+    counts = made.nodes["a"].counts()
+    return sum(count for name, count in counts.items() if name.startswith("swim."))
 
 
 def test_cost_of_quiet_times_does_not_grow_with_the_cluster() -> None:

@@ -43,6 +43,7 @@ class Side:
         )
 
 
+@pytest.mark.rule("membership-2.ports", "membership-2.datagram-size")
 async def test_datagrams_arrive_with_their_source() -> None:
     """Source address and port come with the bytes, up to the largest datagram there is."""
     side = Side()

@@ -15,7 +15,6 @@ from mercurylb.net.netlink import (
     LinkChanged,
     LinkGone,
     LinkTable,
-    NeighbourFound,
 )
 
 V4 = bytes((10, 0, 0, 1))
@@ -56,11 +55,6 @@ def local_address(value: bytes, peer: bytes) -> bytes:
     """Return the message about an IPv4 address that knows its peer."""
     body = struct.pack("=BBBBI", 2, 32, 0, 0, 3) + attribute(1, peer) + attribute(2, value)
     return message(20, body)
-
-
-def neighbour(*attributes: bytes) -> bytes:
-    """Return what the kernel says about a neighbour on index 3."""
-    return message(28, struct.pack("=BxxxiHBB", 2, 3, 2, 0, 1) + b"".join(attributes))
 
 
 CHANGED = LinkChanged(3, "eth0", 0x1043, MAC, has_master=False)
@@ -107,12 +101,6 @@ CASES = [
         [LinkChanged(3, "eth0", 0x1043, MAC, has_master=False, is_notice=True)],
     ),
     ("features changed", link(event=struct.pack("=I", 2)), [CHANGED]),
-    (
-        "a known neighbour",
-        neighbour(attribute(1, V4), attribute(2, MAC)),
-        [NeighbourFound(3, V4, MAC)],
-    ),
-    ("a neighbour that does not answer", neighbour(attribute(1, V4)), [NeighbourFound(3, V4, b"")]),
     ("an address goes", address(21), [AddressGone(3, LL)]),
     ("the end", message(3, bytes(4)), [netlink.DumpDone(is_complete=True)]),
     ("an interrupted end", message(3, bytes(4), 0x10), [netlink.DumpDone(is_complete=False)]),
@@ -135,8 +123,7 @@ def test_messages(received: bytes, events: list[netlink.LinkEvent]) -> None:
 @pytest.mark.parametrize(
     "received",
     [b"\x00", link()[:-5], message(16, b"\x00"), message(20, b""), message(2, b""), bytes(16),
-     message(28, b"\x00"),
-     message(16, struct.pack("=BxHiII", 0, 1, 3, 0, 0) + struct.pack("=HH", 99, 3))],
+      message(16, struct.pack("=BxHiII", 0, 1, 3, 0, 0) + struct.pack("=HH", 99, 3))],
 )  # fmt: skip
 def test_lengths_that_do_not_add_up_are_refused(received: bytes) -> None:
     """Nothing but our own error is raised."""
@@ -190,11 +177,3 @@ def test_each_notice_counts() -> None:
     table.apply(LinkGone(3))
     table.apply(CHANGED)
     assert table.links()[0].notices == 0
-
-
-def test_question_about_a_neighbour() -> None:
-    """The question carries link, family and address."""
-    asked = netlink.neighbour_request(7, V4, 9)
-    assert struct.unpack("=IHHII", asked[:16]) == (len(asked), 30, 1, 9, 0)
-    assert struct.unpack("=BxxxiHBB", asked[16:28]) == (2, 7, 0, 0, 0)
-    assert asked[28:] == attribute(1, V4)

@@ -10,7 +10,8 @@ import pytest
 from mercurylb.api.configuration_state import ConfigurationState
 from mercurylb.api.pod import Pod
 from mercurylb.api.service_l2_status import ServiceL2Status
-from mercurylb.plan.answer import AnswerCode, Heard, Report, Wire, judge
+from mercurylb.plan.answer import judge
+from mercurylb.plan.hearing import AnswerCode, Heard, Report, Wire
 from mercurylb.plan.snapshot import Settings, Snapshot
 from mercurylb.plan.testimony import (
     ABSENT_ANNOTATION,

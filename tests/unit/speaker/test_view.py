@@ -17,7 +17,8 @@ from mercurylb.api.service import Service
 from mercurylb.kube.reflector import Applied, Deleted
 from mercurylb.kube.store import Store, Wakeup
 from mercurylb.plan.desired import Member
-from mercurylb.speaker.view import Identity, Stores, View
+from mercurylb.speaker.stores import Identity, Stores
+from mercurylb.speaker.view import View
 
 if TYPE_CHECKING:
     from mercurylb.plan.desired import Layer2Service

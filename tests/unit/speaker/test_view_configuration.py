@@ -18,7 +18,7 @@ from mercurylb.config.model import Password
 from mercurylb.config.resources import FRR_K8S
 from mercurylb.kube.kinds import PASSWORD_SECRETS
 from mercurylb.kube.reflector import Applied, Deleted, Unreadable
-from mercurylb.speaker.view import Identity
+from mercurylb.speaker.stores import Identity
 from tests.unit.speaker.test_view import Cluster
 
 if TYPE_CHECKING:

@@ -51,6 +51,8 @@ _VERSION_PADDED = 0
 _VERSION = 1
 _BLOCK_SIZE = 16
 
+_COMPOUND = bytes((Type.COMPOUND,))
+_COMPRESS = bytes((Type.COMPRESS,))
 _CRC = struct.Struct("!BI")
 
 
@@ -98,8 +100,8 @@ class PacketCodec:
     def decode(self, payload: bytes) -> tuple[Message, ...]:
         """Return the messages of a datagram in their order; raise WireError if there are none.
 
-        A part that does not decode is left out and counted in `skipped`; the error is that of the
-        last one when nothing else is left.
+        A part that does not decode is left out and counted in `skipped`; when nothing is left, the
+        error has the reason of the last one.
         """
         if len(payload) > DATAGRAM_SIZE_MAX:
             raise refusal(Reason.OVERSIZED, f"{len(payload)} bytes")
@@ -178,41 +180,53 @@ def decode_compressed(found: Mapping[bytes, object], size_max: int) -> bytes:
 
 
 class _Unpacking:
-    """Takes the envelopes of one datagram off, within its bounds."""
+    """Takes the envelopes of one datagram off, within its bounds.
+
+    Of what is refused only the reasons are kept: an exception keeps alive whatever its frames held.
+    """
 
     def __init__(self, skipped: collections.Counter[str]) -> None:
         self._skipped = skipped
         self._room = PLAIN_SIZE_MAX
         self._messages: list[Message] = []
-        self._refusals: list[WireError] = []
+        self._reasons: list[str] = []
 
     def run(self, plain: bytes) -> tuple[Message, ...]:
-        """Return all that can be read; raise the last refusal when that is nothing."""
+        """Return all that can be read; raise for the last reason when that is nothing."""
+        if not _is_envelope(plain):
+            return (message.decode(plain),)
         self._take(plain, DEPTH_MAX)
         if not self._messages:
-            raise self._refusals[-1] if self._refusals else refusal(Reason.EMPTY, "no parts")
-        self._skipped.update(error.reason for error in self._refusals)
+            reason = Reason(self._reasons[-1]) if self._reasons else Reason.EMPTY
+            raise refusal(reason, "nothing in the envelope can be read")
+        self._skipped.update(self._reasons)
         return tuple(self._messages)
 
     def _take(self, plain: bytes, depth: int) -> None:
         try:
-            kind = plain[0] if plain else None
-            if kind not in (Type.COMPOUND, Type.COMPRESS):
+            if _is_envelope(plain):
+                self._open(plain, depth)
+            else:
                 self._messages.append(message.decode(plain))
-                return
-            if depth == 0:
-                raise refusal(Reason.NESTING, f"more than {DEPTH_MAX} envelopes")
-            if kind == Type.COMPRESS:
-                inside = decode_compressed(unpack_map(plain[1:]), self._room)
-                self._room -= len(inside)
-                self._take(inside, depth - 1)
-                return
-            for part in _parts(plain):
-                if len(self._messages) + len(self._refusals) >= MESSAGES_MAX:
-                    raise refusal(Reason.OVERSIZED, f"more than {MESSAGES_MAX} messages")
-                self._take(part, depth - 1)
         except WireError as error:
-            self._refusals.append(error)
+            self._reasons.append(error.reason)
+
+    def _open(self, plain: bytes, depth: int) -> None:
+        if depth == 0:
+            raise refusal(Reason.NESTING, f"more than {DEPTH_MAX} envelopes")
+        if plain[0] == Type.COMPRESS:
+            inside = decode_compressed(unpack_map(plain[1:]), self._room)
+            self._room -= len(inside)
+            self._take(inside, depth - 1)
+            return
+        for part in _parts(plain):
+            if len(self._messages) + len(self._reasons) >= MESSAGES_MAX:
+                raise refusal(Reason.OVERSIZED, f"more than {MESSAGES_MAX} messages")
+            self._take(part, depth - 1)
+
+
+def _is_envelope(plain: bytes) -> bool:
+    return plain[:1] in (_COMPOUND, _COMPRESS)
 
 
 def _parts(plain: bytes) -> Iterator[bytes]:

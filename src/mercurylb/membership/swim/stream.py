@@ -20,7 +20,6 @@ us hold `BODY_SIZE_MAX` bytes and unpack `PLAIN_SIZE_MAX`, enough for ten thousa
 
 from __future__ import annotations
 
-import functools
 import struct
 from typing import TYPE_CHECKING, Final
 
@@ -89,18 +88,21 @@ class StreamDecoder:
 
     def __init__(self, codec: PacketCodec, *, is_reply: bool = False) -> None:
         self._codec = codec
-        self._stage: Callable[[bytes], Message | None] = (
-            self._read_type if is_reply else self._read_label
+        # Not bound to this object, which would keep itself alive by it, and megabytes with it.
+        self._stage: Callable[[StreamDecoder, bytes], Message | None] = (
+            StreamDecoder._read_type if is_reply else StreamDecoder._read_label
         )
         self._held = bytearray()
         """What is not enough yet for the label or for the encrypted body."""
+        self._compressed: MapReader | None = None
+        self._body: _Body | None = None
         self._is_answerable = False
 
     def feed(self, data: bytes) -> Message | None:
         """Return the message once it is whole; raise WireError when it can be none."""
-        found = self._stage(data)
+        found = self._stage(self, data)
         if found is not None:
-            self._stage = _ignore
+            self._stage = StreamDecoder._ignore
         return found
 
     def refusal(self) -> bytes:
@@ -131,7 +133,7 @@ class StreamDecoder:
             check_label(bytes(held[LABEL_OVERHEAD:size]), expected)
         rest = bytes(held[size:])
         held.clear()
-        self._stage = self._read_type
+        self._stage = StreamDecoder._read_type
         return self._read_type(rest)
 
     def _read_type(self, data: bytes) -> Message | None:
@@ -142,13 +144,14 @@ class StreamDecoder:
         if kind == Type.ENCRYPT:
             if codec.seal is None:
                 raise refusal(Reason.SEALED, "encrypted, and we have no key")
-            self._stage = self._read_sealed
+            self._stage = StreamDecoder._read_sealed
             return self._read_sealed(data)
         if codec.seal is not None and codec.verifies_incoming:
             raise refusal(Reason.PLAIN, "not encrypted, and we have a key")
         if kind == Type.COMPRESS:
-            self._stage = functools.partial(self._read_compressed, MapReader(BODY_SIZE_MAX))
-            return self._stage(data[1:])
+            self._compressed = MapReader(BODY_SIZE_MAX)
+            self._stage = StreamDecoder._read_compressed
+            return self._read_compressed(data[1:])
         return self._begin_body(kind, data[1:], BODY_SIZE_MAX)
 
     def _read_sealed(self, data: bytes) -> Message | None:
@@ -171,9 +174,10 @@ class StreamDecoder:
             return self._read_whole(decode_compressed(unpack_map(plain[1:]), PLAIN_SIZE_MAX))
         return self._read_whole(plain)
 
-    def _read_compressed(self, reader: MapReader, data: bytes) -> Message | None:
-        reader.feed(data)
-        found = reader.next_map()
+    def _read_compressed(self, data: bytes) -> Message | None:
+        assert self._compressed is not None
+        self._compressed.feed(data)
+        found = self._compressed.next_map()
         if found is None:
             return None
         return self._read_whole(decode_compressed(found, PLAIN_SIZE_MAX))
@@ -187,14 +191,22 @@ class StreamDecoder:
     def _begin_body(self, kind: int, data: bytes, size_max: int) -> Message | None:
         self._is_answerable = False
         if kind == Type.PUSH_PULL:
-            self._stage = _PushPullBody(size_max).feed
+            self._body = _PushPullBody(size_max)
         elif kind == Type.USER:
-            self._stage = _UserBody(size_max).feed
+            self._body = _UserBody(size_max)
         elif kind in _MAPS:
-            self._stage = _MapBody(_MAPS[kind], size_max).feed
+            self._body = _MapBody(_MAPS[kind], size_max)
         else:
             raise refusal(Reason.TYPE, f"type {kind} in a connection")
-        return self._stage(data)
+        self._stage = StreamDecoder._read_body
+        return self._read_body(data)
+
+    def _read_body(self, data: bytes) -> Message | None:
+        assert self._body is not None
+        return self._body.feed(data)
+
+    def _ignore(self, _data: bytes) -> None:
+        return None
 
 
 class _MapBody:
@@ -269,10 +281,9 @@ class _UserBody:
         return User(self._payload) if len(self._payload) == size else None
 
 
+_Body = _MapBody | _PushPullBody | _UserBody
+
+
 def _encode_user(said: User) -> bytes:
     header = message.encode_map(UserHeader(len(said.payload)))
     return bytes((Type.USER,)) + header + said.payload
-
-
-def _ignore(_data: bytes) -> None:
-    return None

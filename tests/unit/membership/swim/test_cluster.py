@@ -57,7 +57,7 @@ def test_dead_member_is_found_within_seconds() -> None:
         world.run(3.0)
         world.kill("n1")
         took.append(world.run_until(lambda w=world: everybody(w, {"n0", "n2"}), 12.0))
-    assert 4.0 < min(took)
+    assert min(took) > 4.0
     assert max(took) < 8.0
 
 
@@ -131,12 +131,14 @@ def test_restarted_member_is_back_at_once() -> None:
     """It learns what it was, gets past it, and tells everybody."""
     world = World()
     nodes = world.cluster(5)
+    world.perform(nodes[1], nodes[1].swim.on_meta(b"former", world.now))
+    world.run(1.0)
     world.kill("n1")
     again = world.add("n1")
     join(world, again, nodes[0])
     world.run_until(
         lambda: all(
-            node.swim.members()["n1"].incarnation == again.swim.incarnation == 2
+            node.swim.members()["n1"].incarnation == again.swim.incarnation == 3
             for node in world.nodes.values()
         ),
         0.02,

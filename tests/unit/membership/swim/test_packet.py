@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import random
 import zlib
 
@@ -172,7 +174,7 @@ def test_a_cluster_on_its_way_to_a_key_hears_clear_text() -> None:
     assert codec.decode(ACK) == codec.decode(sealed().encode([ACK])) == (Ack(1),)
 
 
-@pytest.mark.rule("membership-3.8.layout")
+@pytest.mark.rule("membership-3.8.layout", "membership-3.7.datagram")
 def test_a_label_goes_first() -> None:
     """In clear, and as associated data when encrypted."""
     payload = clear(label=b"blue").encode([ACK])
@@ -293,3 +295,25 @@ def test_nonces_come_from_the_given_chance() -> None:
     first, second = codec.encode([ACK]), codec.encode([ACK])
     assert first != second
     assert first[1:13] == random.Random(1).randbytes(12)
+
+
+def test_refused_datagrams_leave_nothing_to_the_garbage_collector() -> None:
+    """What they held is free at once, or a flood would fill the memory."""
+    codec = clear()
+    garbage = [
+        b"\x02\x93\x01",
+        packet.encode_compound([b"\x02\x93\x01", b"\x03\x80", ACK]),
+        packet.encode_compound([b"\x02\x93\x01"]),
+        packet.encode_compressed(packet.encode_compound([b"\x03\x80"])),
+        b"\x09\x80",
+    ]
+
+    def flood() -> None:
+        for payload in garbage * 10:
+            with contextlib.suppress(WireError):
+                codec.decode(payload)
+
+    flood()
+    gc.collect()
+    flood()
+    assert gc.collect() == 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import random
 from typing import TYPE_CHECKING
 
@@ -258,3 +260,28 @@ def test_the_bounds_leave_room_for_ten_thousand_members() -> None:
     said = PushPull(nodes, is_join=False)
     assert len(message.encode(said)) < stream.PLAIN_SIZE_MAX
     assert StreamDecoder(codec(SECRET)).feed(encode_stream(said, codec(SECRET))) == said
+
+
+def test_connections_leave_nothing_to_the_garbage_collector() -> None:
+    """Whole, cut off or refused, what they held is free at once: a flood must not fill memory."""
+    mine = codec()
+    sent = [
+        encode_stream(SAID["push/pull"], mine),
+        encode_stream(SAID["push/pull"], mine)[:-3],
+        b"\x06\x81\xa5Nodes\x05",
+        b"\x00\x93\x01",
+        b"\x0a\x00",
+        packet.encode_compressed(b"\x09abc"),
+    ]
+
+    def flood() -> None:
+        for received in sent * 10:
+            decoder = StreamDecoder(mine)
+            with contextlib.suppress(WireError):
+                decoder.feed(received)
+            decoder.refusal()
+
+    flood()
+    gc.collect()
+    flood()
+    assert gc.collect() == 0
