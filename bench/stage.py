@@ -55,6 +55,8 @@ def start(
         speaker=pair.speaker if has_speaker else "",
         apiserver_args=apiserver_args,
         proxy_mode=proxy_mode,
+        # Others may ask for more than our chart gives.
+        limited_rights=pair.speaker == OWN,
     )
 
 

@@ -153,7 +153,7 @@ class LightLab(Lab):
         self.speaker(node).stop()
         return self._programs.run_speaker(node, _program(program, "mercurylb-speaker"))
 
-    def roll_speakers(self, timeout_s: float = 30.0) -> None:
+    def roll_speakers(self, timeout_s: float = 60.0) -> None:
         """Replace every speaker as a rolling update does: one by one, each waiting to be ready."""
         for node in self.nodes:
             speaker = self.speaker(node)
@@ -161,7 +161,7 @@ class LightLab(Lab):
             speaker.start()
             self.await_speaker(node, timeout_s)
 
-    def await_speaker(self, node: str, timeout_s: float = 30.0) -> None:
+    def await_speaker(self, node: str, timeout_s: float = 60.0) -> None:
         """Wait until a node's speaker says that it is ready."""
         host = self.nodes[node]
         self.wait_for(lambda: _is_ready(host), timeout_s=timeout_s, what=f"speaker of {node} ready")

@@ -268,10 +268,12 @@ class Asker:
         packed = ipaddress.ip_address(address).packed
         found = []
         ends_at = time.monotonic() + wait_s
-        while time.monotonic() < ends_at:
+        while True:
             try:
                 packet = arp.decode(self.sock.recv(256))
             except BlockingIOError:
+                if time.monotonic() >= ends_at:  # Looked at last after the time was over.
+                    break
                 time.sleep(0.001)
                 continue
             is_for_us = packet.destination == self.host.mac

@@ -1,6 +1,12 @@
-"""How long each kind of trouble may be felt, over many seeds."""
+"""How long each kind of trouble may be felt, over many seeds.
+
+`MERCURYLB_SIM_LONG=1` lets the long troubles last as long as the promises say: ten minutes of
+starved processes, five minutes of loss, and ten minutes of partition in clusters of any size.
+"""
 
 from __future__ import annotations
+
+import os
 
 import pytest
 
@@ -12,13 +18,15 @@ KILLED_S = 2.0
 REFUSED_S = 0.5
 HEALED_S = 0.5
 
+IS_LONG = bool(os.environ.get("MERCURYLB_SIM_LONG"))
+
 
 def measured(seed: int, *, nodes: int | None = None, **fields: object) -> Measured:
     """Return a cluster of a size that depends on the seed."""
     return Measured(Shape(seed, nodes=nodes or 3 + seed % 5, **fields))  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(8))
 def test_a_cut_off_node_is_replaced_in_0_6_s(seed: int) -> None:
     """Whoever cannot be reached any more is replaced within 0.6 s, and the old one withdraws."""
     of = measured(seed)
@@ -83,11 +91,18 @@ def test_a_process_that_is_killed_and_started_at_once(seed: int) -> None:
     of.expect_agreed()
 
 
-@pytest.mark.parametrize("parted_s", [1.0, 5.0, 60.0, 600.0])
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    ("seed", "parted_s"),
+    [
+        *((seed, parted_s) for seed in range(4) for parted_s in (1.0, 5.0)),
+        (0, 60.0),
+        (0, 600.0),
+        *((seed, 600.0) for seed in range(1, 4) if IS_LONG),
+    ],
+)
 def test_a_healed_partition_has_one_owner_in_0_5_s(seed: int, parted_s: float) -> None:
     """However long it was parted, the cluster has one owner 0.5 s after, heard last by the LAN."""
-    of = measured(seed, nodes=2 + seed if parted_s > 100.0 else 3 + seed)
+    of = measured(seed, nodes=2 + seed)
     sides = [str(n % 2) for n in range(len(of.world.nodes))]
     of.do("split", "".join(sides))
     of.run(parted_s)
@@ -131,7 +146,7 @@ def test_a_return_leaves_no_gap(seed: int) -> None:
     of.expect(of.double_s() <= 0.5, f"two owners for {of.double_s():.3f} s")
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(3))
 def test_a_rolling_update_leaves_no_gap(seed: int) -> None:
     """Every process is stopped and started in turn, and somebody answers at every moment."""
     of = measured(seed)
@@ -147,11 +162,11 @@ def test_a_rolling_update_leaves_no_gap(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_hogs_make_no_takeover(seed: int) -> None:
     """Processes that wait for a processor up to 450 ms, again and again, keep what they own."""
-    of = measured(seed, nodes=3)
+    of = measured(seed, nodes=3 + 2 * IS_LONG)
     of.mark()
     for node in of.world.nodes:
         of.do("hogs", node, 0.45)
-    of.run(120.0)
+    of.run(600.0 if IS_LONG else 20.0)
     of.expect_unchanged()
 
 
@@ -161,7 +176,7 @@ def test_ten_percent_loss_makes_no_takeover(seed: int) -> None:
     of = measured(seed, nodes=3 + seed)
     of.do("loss", 0.1)
     of.mark()
-    of.run(300.0 if seed == 0 else 60.0)
+    of.run(300.0 if IS_LONG else 20.0)
     of.expect_unchanged()
 
 
@@ -174,7 +189,7 @@ def test_a_one_way_link_makes_no_takeover(seed: int) -> None:
     pair = (owner, other) if seed % 2 else (other, owner)
     of.do("oneway", *pair)
     of.mark()
-    of.run(20.0)
+    of.run(8.0)
     of.expect_unchanged()
 
 
@@ -184,9 +199,9 @@ def test_thirty_percent_loss_flaps_seldom(seed: int) -> None:
     of = measured(seed)
     of.do("loss", 0.3)
     of.mark()
-    of.run(60.0)
+    of.run(120.0 if IS_LONG else 15.0)
     changes = of.world.ledger.changes(of.since)
-    of.expect(len(changes) <= 8, f"{len(changes)} changes: {changes[:9]}")
+    of.expect(len(changes) <= (16 if IS_LONG else 4), f"{len(changes)} changes: {changes[:9]}")
     of.do("loss", 0.0)
     of.run(1.0)
     of.expect_agreed()
@@ -236,7 +251,7 @@ def test_a_lost_carrier_withdraws_at_once(seed: int) -> None:
     of.expect_agreed()
 
 
-@pytest.mark.parametrize("nodes", [30, 100])
+@pytest.mark.parametrize("nodes", [30, 60, 100] if IS_LONG else [30, 100])
 def test_a_large_cluster_converges(nodes: int) -> None:
     """A hundred nodes find one another, and a death among them is seen as quickly."""
     of = measured(nodes, nodes=nodes, services=6)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).resolve().parents[1]
-FOLDERS = {"unit", "property", "sim", "shell", "lab", "tidy"}
+FOLDERS = {"unit", "property", "sim", "shell", "interop", "lab", "tidy"}
 """The folders that `make test` hands to pytest (scripts/check.py and the Makefile)."""
 
 TEST_FILES = sorted(TESTS.rglob("test_*.py"))

@@ -7,13 +7,16 @@ announcer sees goes back as `plan.desired.Observation`.
 
 ::
 
-    links ──► AnnouncerCore ──► frames, group joins, kernel filters
-    datagrams ─►  │  ▲      ──► datagrams
-    brain ────────┘  └─ one timer
+    links, frames ──► AnnouncerCore ──► frames, group joins, kernel filters
+    datagrams ──────►   │   ▲       ──► datagrams, exchanges, questions to kernels
+    connections ────►   │   │
+    brain ──────────────┘   └─ one timer
 
 `core` composes the machines of `membership` and `layer2` without I/O, so that a whole cluster of
-announcers runs in one simulation; `wire` performs the effects on real sockets; `process` is about
-forking, signals and scheduling.
+announcers runs in one simulation; `note` and `notebook` are what members say about themselves,
+`observing` what the brain is told. `wire` performs the effects on real sockets, of which `gossip`
+has the membership's and `ports` the interfaces'. `process` is about forking, signals and
+scheduling, `outlet` about log lines that must not make anybody wait.
 """
 
 from mercurylb.announcer.process import run

@@ -360,7 +360,7 @@ class CombinedMembership:
             self._isolation.begin(now)
         self._rejoin.begin(now)
         listed = (self._peers or {}).values()
-        addresses = dict.fromkeys([*self._learning.answered, *listed])
+        addresses = list(dict.fromkeys([*self._learning.answered, *listed]))
         effects = self._pair.start(addresses, now)
         self._joining = {effect.id for effect in effects if isinstance(effect, Exchange)}
         return effects

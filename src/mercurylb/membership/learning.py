@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mercurylb.membership.swim.packet import PacketCodec
 
 SETTLE_S = 0.05
-LESSONS_MAX = 16
+LESSONS_MAX = 6
 """Peers asked at the same time; each tells everything."""
 
 

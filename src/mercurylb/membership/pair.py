@@ -33,7 +33,7 @@ from mercurylb.membership.swim.effect import SwimChanged, SwimDown, SwimEffect, 
 from mercurylb.membership.swim.message import Dead, encode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from mercurylb.membership.fast.detector import FastDetector
     from mercurylb.membership.swim.effect import SwimMember
@@ -42,10 +42,12 @@ if TYPE_CHECKING:
 
 FOREIGN_ECHO_S = 0.5
 """After this long a speaker of MetalLB that came up is taken to have acted on our being alive."""
-STRANGER_INTERVAL_S = 0.5
+STRANGER_S = 0.5
 STRANGERS_MAX = 256
 JOINS_MAX = 8
 """Connections that are opened at once to join."""
+FIRST_JOINS = 4
+"""The same at the start, when everybody else is told by a datagram."""
 
 PairEffect = MembershipEffect | Proven | Stalled
 
@@ -74,15 +76,21 @@ class Pair:
         self._node = census.node
         self._codec = codec
         self._port = port
-        self._welcomed: dict[str, float] = {}
+        self._met_at: dict[str, float] = {}
 
     # --- what both do ------------------------------------------------------------------------
 
-    def start(self, addresses: Iterable[str], now: float) -> list[PairEffect]:
-        """Be alive, tell everybody, and join some addresses."""
+    def start(self, addresses: Sequence[str], now: float) -> list[PairEffect]:
+        """Be alive, tell that to all addresses, and join the first few."""
         effects = self.take_swim(self.swim.start(now), now)
         effects += self.take_fast(self.detector.on_joined(self.swim.incarnation, now), now)
-        return effects + self.join(addresses, now)
+        effects += self.greet(addresses, now)
+        return effects + self.join(addresses[:FIRST_JOINS], now)
+
+    def greet(self, addresses: Iterable[str], now: float) -> list[PairEffect]:
+        """Send what we say about ourselves to some addresses, whoever is there."""
+        targets = [(address, self._port) for address in addresses]
+        return self.take_swim(self.swim.greet(targets, now), now)
 
     def leave(self, now: float) -> list[PairEffect]:
         """Tell everybody that we go."""
@@ -250,11 +258,15 @@ class Pair:
         return [] if contact is None else self.join([contact.address], now)
 
     def _welcome(self, address: str, now: float) -> list[PairEffect]:
-        """Join one of ours who knows of us and of whom we do not know."""
-        if now < self._welcomed.get(address, now):
+        """Tell one of ours that knows us and that we do not know who we are.
+
+        What it answers tells who it is. If it is a stranger still after a while, join it.
+        """
+        met_at = self._met_at.get(address)
+        if met_at is not None and now < met_at + STRANGER_S:
             return []
-        if len(self._welcomed) >= STRANGERS_MAX:
-            self._welcomed.clear()
-        self._welcomed[address] = now + STRANGER_INTERVAL_S
-        said = self.take_swim(self.swim.greet([(address, self._port)], now), now)
-        return said + self.join([address], now)
+        if len(self._met_at) >= STRANGERS_MAX:
+            self._met_at.clear()
+        self._met_at[address] = now
+        effects = self.greet([address], now)
+        return effects + self.join([address], now) if met_at is not None else effects

@@ -10,8 +10,8 @@ last word of the target is searched, and the other three are compared where all 
 With *claims* a program also passes what somebody else says about the announced addresses: ARP
 frames of any operation that they are the sender of, and neighbour advertisements.
 
-A socket bound to `eth0` is shown the frames of the VLAN `eth0.5` as well, without their tag, because
-they came in there; so a program looks at the interface that the kernel has found for the frame.
+A socket bound to `eth0` is shown the frames of the VLAN `eth0.5` as well, without their tag,
+because they came in there; so a program looks at the interface that the kernel found for the frame.
 
 Instruction codes: linux/bpf_common.h; `SKF_AD_OFF` loads what is no part of the frame.
 """

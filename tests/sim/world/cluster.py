@@ -15,13 +15,13 @@ from tests.sim.world.makers import make_announcer, make_gossiper
 from tests.sim.world.network import Network
 from tests.sim.world.node import Node, claimed_ip
 from tests.sim.world.process import Identity
-from tests.sim.world.shape import Shape
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from mercurylb.announcer.core import Tell
     from tests.sim.world.process import Process
+    from tests.sim.world.shape import Shape
 
 SECRET = b"between us"
 LEASE_S = 15.0

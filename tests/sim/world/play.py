@@ -9,10 +9,11 @@ import msgspec
 
 from tests.sim.world.cluster import Cluster
 from tests.sim.world.script import Step, do, quiet
-from tests.sim.world.shape import Shape
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from tests.sim.world.shape import Shape
 
 COME_UP_S = 0.5 + 0.3 + 2.0
 """The last node starts, its brain speaks, it learns who lives."""

@@ -5,7 +5,9 @@
 `rules`        what alive, suspect and dead messages change
 `suspicion`    how long a suspect is waited for
 `probe`        who is asked for a sign of life, and how
+`relay`        pings on behalf of others
 `broadcast`    news on their way
+`gossip`       when and to whom they go
 `exchange`     push/pull and joining
 `awareness`    how far we trust ourselves
 `outbox`       how words become datagrams and connections
@@ -45,9 +47,10 @@ from mercurylb.membership.swim.effect import (
     SwimUp,
 )
 from mercurylb.membership.swim.exchange import Exchanges
+from mercurylb.membership.swim.field import NAME_SIZE_MAX
+from mercurylb.membership.swim.gossip import Gossip
 from mercurylb.membership.swim.message import (
     META_SIZE_MAX,
-    NAME_SIZE_MAX,
     VSN,
     Ack,
     Alive,
@@ -60,7 +63,8 @@ from mercurylb.membership.swim.message import (
     Suspect,
 )
 from mercurylb.membership.swim.outbox import Outbox
-from mercurylb.membership.swim.probe import Prober, Relays, Sequence
+from mercurylb.membership.swim.probe import Prober
+from mercurylb.membership.swim.relay import Relays, Sequence
 from mercurylb.membership.swim.rules import Rules
 from mercurylb.membership.swim.suspicion import Suspicions
 from mercurylb.membership.swim.table import Table
@@ -123,9 +127,6 @@ class Swim:
         self._codec = codec
         self._chance = chance
         self._phase = Phase.NEW
-        self._gossip_from: float | None = None
-        self._gossip_at: float | None = None
-        """None while there are no news."""
         self._leave_until = 0.0
         self._table = Table(chance)
         self._suspicions = Suspicions()
@@ -158,6 +159,14 @@ class Swim:
             awareness=self._awareness,
             outbox=self._outbox,
             refused=self.refused,
+        )
+        self._gossip = Gossip(
+            config=config,
+            table=self._table,
+            rules=self._rules,
+            broadcasts=self._broadcasts,
+            outbox=self._outbox,
+            chance=chance,
         )
         sequence = Sequence(chance)
         self._prober = Prober(
@@ -211,7 +220,7 @@ class Swim:
             self._relays.next_deadline(),
             self._suspicions.next_deadline(),
             self._exchanges.next_deadline(),
-            self._gossip_at,
+            self._gossip.next_deadline(),
         ]
         if self._phase is Phase.LEAVING:
             deadlines.append(self._leave_until)
@@ -227,8 +236,7 @@ class Swim:
         self._rules.start(now)
         self._prober.start(now)
         self._exchanges.start(now)
-        if self._config.gossip_interval_s > 0 and self._config.gossip_nodes > 0:
-            self._gossip_from = now + self._config.gossip_interval_s * (self._chance.random() - 1)
+        self._gossip.start(now)
         return self._settle(now)
 
     def on_join(self, targets: Iterable[tuple[str, int]], now: float) -> list[SwimEffect]:
@@ -352,7 +360,7 @@ class Swim:
         self._relays.on_deadline(now)
         self._rules.expire(now)
         self._exchanges.on_deadline(now)
-        self._gossip(now)
+        self._gossip.on_deadline(now)
         return self._settle(now)
 
     # --- inside ------------------------------------------------------------------------------
@@ -413,22 +421,6 @@ class Swim:
             return False
         return True
 
-    def _gossip(self, now: float) -> None:
-        if self._gossip_at is None or now < self._gossip_at:
-            return
-        self._gossip_at = None
-        keep_s = self._config.gossip_to_the_dead_time_s
-        me = self._rules.me.name
-
-        def may_hear(member: SwimMember) -> bool:
-            if member.state is State.DEAD:
-                return now - member.changed_at <= keep_s
-            return member.is_live and member.name != me
-
-        for member in self._table.pick(self._config.gossip_nodes, may_hear):
-            if not self._outbox.gossip(member):
-                return
-
     def _shift(self, by_s: float) -> None:
         self._prober.shift(by_s)
         self._relays.shift(by_s)
@@ -441,19 +433,8 @@ class Swim:
             if now >= self._leave_until or (news is not None and news.is_done):
                 self._phase = Phase.LEFT
                 self._outbox.add(SwimLeft())
-        self._time_gossip(now)
+        self._gossip.settle(now)
         return self._outbox.take()
-
-    def _time_gossip(self, now: float) -> None:
-        """Wake up for gossip only while there are news, but always in the same rhythm."""
-        if not self._broadcasts:
-            self._gossip_at = None
-        elif self._gossip_at is None and self._gossip_from is not None:
-            interval_s = self._config.gossip_interval_s
-            count = 1 + (now - self._gossip_from) // interval_s
-            self._gossip_at = self._gossip_from + interval_s * count
-            if self._gossip_at <= now:  # rounding
-                self._gossip_at += interval_s
 
     def validate(self) -> None:
         """Assert the invariants."""

@@ -5,7 +5,7 @@
      0      1
     | type | map of fields, keys ascending |       (push/pull and user messages: see `stream`)
 
-Names are texts: what is not UTF-8, empty, longer than `NAME_SIZE_MAX` or not printable is refused.
+Names are texts: what is not UTF-8, empty, too long or not printable is refused.
 Addresses are 4 or 16 bytes; an IPv4 address in 16 bytes is left as it is.
 """
 
@@ -16,23 +16,31 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
 
+from mercurylb.membership.swim.field import (
+    Field,
+    bytes_up_to,
+    number_up_to,
+    read_address,
+    read_bytes,
+    read_flag,
+    read_name,
+    read_optional_address,
+    read_optional_name,
+    read_text,
+)
 from mercurylb.membership.swim.msgpack_codec import Signed, pack_map, unpack_map
 from mercurylb.membership.swim.reason import Reason, refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from mercurylb.membership.swim.msgpack_codec import Value
 
 VSN = bytes((1, 5, 2, 0, 0, 0))
 """Protocol understood from 1 to 5, spoken 2; the same of the delegate: 0, 0, 0."""
-NAME_SIZE_MAX = 253
-"""Kubernetes names are DNS subdomains."""
 META_SIZE_MAX = 512
 VSN_SIZE_MAX = 16
 """Six are known."""
-TEXT_SIZE_MAX = 1024
-"""Bytes of an error message that are looked at."""
 
 
 class Type(enum.IntEnum):
@@ -241,163 +249,67 @@ def _written(message: msgspec.Struct) -> Iterator[tuple[str, Value]]:
             yield field.key, Signed(value) if field.is_signed else value
 
 
-# --- the fields ----------------------------------------------------------------------------------
-
-
-class _Field:
-    """One key of a map: what it is called here, and how its value is read."""
-
-    __slots__ = ("attribute", "is_omitted", "is_signed", "key", "read", "wire_key")
-
-    def __init__(
-        self,
-        key: str,
-        attribute: str,
-        read: Callable[[object, str], object],
-        *,
-        is_omitted: bool = False,
-        is_signed: bool = False,
-    ) -> None:
-        self.key = key
-        self.wire_key = key.encode()
-        self.attribute = attribute
-        self.read = read
-        self.is_omitted = is_omitted
-        """Left out when it is empty or zero."""
-        self.is_signed = is_signed
-
-
-def _number(bound: int) -> Callable[[object, str], int]:
-    def read(value: object, key: str) -> int:
-        if value is None:
-            return 0
-        if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= bound:
-            raise refusal(Reason.FIELD, f"{key} is no number of at most {bound}")
-        return value
-
-    return read
-
-
-def _read_flag(value: object, key: str) -> bool:
-    if value is None:
-        return False
-    if not isinstance(value, bool):
-        raise refusal(Reason.FIELD, f"{key} is neither true nor false")
-    return value
-
-
-def _read_bytes(value: object, key: str) -> bytes:
-    if value is None:
-        return b""
-    if not isinstance(value, bytes):
-        raise refusal(Reason.FIELD, f"{key} is no string of bytes")
-    return value
-
-
-def _bounded(size_max: int) -> Callable[[object, str], bytes]:
-    def read(value: object, key: str) -> bytes:
-        found = _read_bytes(value, key)
-        if len(found) > size_max:
-            raise refusal(Reason.OVERSIZED, f"{key} has more than {size_max} bytes")
-        return found
-
-    return read
-
-
-def _read_address(value: object, key: str) -> bytes:
-    found = _read_bytes(value, key)
-    if len(found) not in (4, 16):
-        raise refusal(Reason.FIELD, f"{key} is no IP address")
-    return found
-
-
-def _read_source_address(value: object, key: str) -> bytes:
-    return _read_address(value, key) if value else b""
-
-
-def _read_any_name(value: object, key: str) -> str:
-    found = _read_bytes(value, key)
-    try:
-        name = found.decode()
-    except UnicodeDecodeError as error:
-        raise refusal(Reason.NAME, f"{key} is not UTF-8") from error
-    if len(found) > NAME_SIZE_MAX or not name.isprintable():
-        raise refusal(Reason.NAME, f"{key} is too long or cannot be printed")
-    return name
-
-
-def _read_name(value: object, key: str) -> str:
-    name = _read_any_name(value, key)
-    if not name:
-        raise refusal(Reason.NAME, f"{key} is empty")
-    return name
-
-
-def _read_text(value: object, key: str) -> str:
-    return _read_bytes(value, key)[:TEXT_SIZE_MAX].decode(errors="replace")
-
-
 def _read_state(value: object, key: str) -> State:
-    number = _number(State.LEFT)(value, key)
+    number = number_up_to(State.LEFT)(value, key)
     return State(number)
 
 
-_u8 = _number(0xFF)
-_u16 = _number(0xFFFF)
-_u32 = _number(0xFFFFFFFF)
-_size = _number(0x7FFFFFFF)
-_meta = _bounded(META_SIZE_MAX)
-_vsn = _bounded(VSN_SIZE_MAX)
+_u8 = number_up_to(0xFF)
+_u16 = number_up_to(0xFFFF)
+_u32 = number_up_to(0xFFFFFFFF)
+_size = number_up_to(0x7FFFFFFF)
+_meta = bytes_up_to(META_SIZE_MAX)
+_vsn = bytes_up_to(VSN_SIZE_MAX)
 
 _SOURCE = (
-    _Field("SourceAddr", "source_addr", _read_source_address, is_omitted=True),
-    _Field("SourceNode", "source_node", _read_any_name, is_omitted=True),
-    _Field("SourcePort", "source_port", _u16, is_omitted=True),
+    Field("SourceAddr", "source_addr", read_optional_address, is_omitted=True),
+    Field("SourceNode", "source_node", read_optional_name, is_omitted=True),
+    Field("SourcePort", "source_port", _u16, is_omitted=True),
 )
 _ACCUSATION = (
-    _Field("From", "origin", _read_any_name),
-    _Field("Incarnation", "incarnation", _u32),
-    _Field("Node", "node", _read_name),
+    Field("From", "origin", read_optional_name),
+    Field("Incarnation", "incarnation", _u32),
+    Field("Node", "node", read_name),
 )
-_LAYOUTS: Final[Mapping[type, tuple[_Field, ...]]] = {
-    Ping: (_Field("Node", "node", _read_any_name), _Field("SeqNo", "seq", _u32), *_SOURCE),
+_LAYOUTS: Final[Mapping[type, tuple[Field, ...]]] = {
+    Ping: (Field("Node", "node", read_optional_name), Field("SeqNo", "seq", _u32), *_SOURCE),
     IndirectPing: (
-        _Field("Nack", "nack", _read_flag),
-        _Field("Node", "node", _read_any_name),
-        _Field("Port", "port", _u16),
-        _Field("SeqNo", "seq", _u32),
+        Field("Nack", "nack", read_flag),
+        Field("Node", "node", read_optional_name),
+        Field("Port", "port", _u16),
+        Field("SeqNo", "seq", _u32),
         *_SOURCE,
-        _Field("Target", "target", _read_address),
+        Field("Target", "target", read_address),
     ),
-    Ack: (_Field("Payload", "payload", _read_bytes), _Field("SeqNo", "seq", _u32)),
-    Nack: (_Field("SeqNo", "seq", _u32),),
-    ErrorMessage: (_Field("Error", "text", _read_text),),
+    Ack: (Field("Payload", "payload", read_bytes), Field("SeqNo", "seq", _u32)),
+    Nack: (Field("SeqNo", "seq", _u32),),
+    ErrorMessage: (Field("Error", "text", read_text),),
     Suspect: _ACCUSATION,
     Dead: _ACCUSATION,
     Alive: (
-        _Field("Addr", "addr", _read_address),
-        _Field("Incarnation", "incarnation", _u32),
-        _Field("Meta", "meta", _meta),
-        _Field("Node", "node", _read_name),
-        _Field("Port", "port", _u16),
-        _Field("Vsn", "vsn", _vsn),
+        Field("Addr", "addr", read_address),
+        Field("Incarnation", "incarnation", _u32),
+        Field("Meta", "meta", _meta),
+        Field("Node", "node", read_name),
+        Field("Port", "port", _u16),
+        Field("Vsn", "vsn", _vsn),
     ),
     NodeState: (
-        _Field("Addr", "addr", _read_address),
-        _Field("Incarnation", "incarnation", _u32),
-        _Field("Meta", "meta", _meta),
-        _Field("Name", "name", _read_name),
-        _Field("Port", "port", _u16),
-        _Field("State", "state", _read_state, is_signed=True),
-        _Field("Vsn", "vsn", _vsn),
+        Field("Addr", "addr", read_address),
+        Field("Incarnation", "incarnation", _u32),
+        Field("Meta", "meta", _meta),
+        Field("Name", "name", read_name),
+        Field("Port", "port", _u16),
+        Field("State", "state", _read_state, is_signed=True),
+        Field("Vsn", "vsn", _vsn),
     ),
     Header: (
-        _Field("Join", "is_join", _read_flag),
-        _Field("Nodes", "node_count", _size, is_signed=True),
-        _Field("UserStateLen", "user_state_size", _size, is_signed=True),
+        Field("Join", "is_join", read_flag),
+        Field("Nodes", "node_count", _size, is_signed=True),
+        Field("UserStateLen", "user_state_size", _size, is_signed=True),
     ),
-    UserHeader: (_Field("UserMsgLen", "size", _size, is_signed=True),),
-    Envelope: (_Field("Algo", "algorithm", _u8), _Field("Buf", "packed", _read_bytes)),
+    UserHeader: (Field("UserMsgLen", "size", _size, is_signed=True),),
+    Envelope: (Field("Algo", "algorithm", _u8), Field("Buf", "packed", read_bytes)),
 }
 _DATAGRAMS: Final[Mapping[int, type[Ping | IndirectPing | Ack | Nack | Suspect | Alive | Dead]]] = {
     Type.PING: Ping,

@@ -24,7 +24,7 @@ from mercurylb.membership.swim.message import (
     Suspect,
 )
 from mercurylb.membership.swim.packet import PacketCodec
-from mercurylb.membership.swim.probe import RELAYS_MAX
+from mercurylb.membership.swim.relay import RELAYS_MAX
 from mercurylb.membership.swim.stream import StreamDecoder
 from tests.unit.membership.swim.world import make, read
 
