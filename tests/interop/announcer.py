@@ -26,10 +26,12 @@ from mercurylb.net.datagram import DatagramPort
 from mercurylb.net.streams import StreamPort
 from mercurylb.plan.desired import Member as Peer
 from mercurylb.plan.layer2 import election_hash
-from tests.interop.cluster import CONFIG, IPS, PORT, Cluster, Member, Seen, Settings
+from tests.interop.members import CONFIG, IPS, PORT, Member, Seen, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+    from tests.interop.cluster import Cluster
 
 
 class Announcer:

@@ -10,7 +10,8 @@ from mercurylb.membership.census import OURS
 from mercurylb.membership.member import DownReason
 from mercurylb.membership.swim.message import Dead, Suspect
 from tests.interop.announcer import Announcer, announcer, introduce
-from tests.interop.cluster import Cluster, GoMember, Settings, cluster, forge, until
+from tests.interop.cluster import Cluster, cluster, forge, until
+from tests.interop.members import GoMember, Settings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -8,7 +8,8 @@ import msgspec
 import pytest
 
 from mercurylb.membership.swim.message import Dead, IndirectPing, State, Suspect
-from tests.interop.cluster import Cluster, GoMember, PythonMember, Settings, cluster, forge, until
+from tests.interop.cluster import Cluster, cluster, forge, until
+from tests.interop.members import GoMember, PythonMember, Settings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

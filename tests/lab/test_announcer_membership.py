@@ -63,7 +63,7 @@ class Cluster:
     def settle(self, announcers: list[Announcer]) -> None:
         """Wait for agreement."""
         count = len(announcers)
-        wait_until(lambda: announcers[0].owned == (WEB,), "owned", STARTED_S)
+        wait_until(lambda: announcers[0].owns(WEB), "owned", STARTED_S)
         wait_until(lambda: all(len(a.observation.live) == count for a in announcers), "live")
         wait_until(lambda: all(not a.owned for a in announcers[1:]), "others silent")
 

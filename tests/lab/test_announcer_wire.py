@@ -72,7 +72,7 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
 def settle(*announcers: Announcer) -> None:
     """Wait until the first announcer owns the service and all see each other."""
     count = len(announcers)
-    wait_until(lambda: announcers[0].owned == ("default/web",), "owned", STARTED_S)
+    wait_until(lambda: announcers[0].owns("default/web"), "owned", STARTED_S)
     wait_until(lambda: all(len(a.observation.live) == count for a in announcers), "live")
     wait_until(lambda: all(not a.owned for a in announcers[1:]), "others silent")
 

@@ -147,7 +147,7 @@ def test_a_start_without_an_api_server_waits_for_it(scene: Scene) -> None:
     server.kill()
     known = len(lab.controller.log())
     lab.controller.start()
-    scene.until(lambda: has_said(lab.controller, "controller.waits_for_api", known))
+    scene.until(lambda: has_said(lab.controller, "kube.waits_for_api", known))
     server.start()
     key = first_service(scene, "late")
     # It has its pod, its lease and its caches still to get.

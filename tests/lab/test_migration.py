@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lab import Lab, progress
+from lab.errors import WaitTimeout
 from lab.failover import judge
 from lab.failover.judge import Marks
 from lab.light import OWN
@@ -77,8 +78,16 @@ def wanted(scene: Scene, nodes: list[str]) -> dict[str, list[str]]:
 
 
 def await_owners(scene: Scene, nodes: list[str], timeout_s: float = TAKEOVER_S) -> None:
-    """Wait until the first of the living answers alone for each address, and stays."""
-    scene.until(lambda: owners(scene) == wanted(scene, nodes), f"owners of {nodes}", timeout_s)
+    """Wait until the first of the living answers alone for each address."""
+    right = wanted(scene, nodes)
+
+    def wrong() -> dict[str, tuple[list[str], list[str]]]:
+        return {ip: (who, right[ip]) for ip, who in owners(scene).items() if who != right[ip]}
+
+    try:
+        scene.until(lambda: not wrong(), f"owners of {nodes}", timeout_s)
+    except WaitTimeout:
+        pytest.fail(f"with {nodes} alive (who answers, who should): {wrong()}")
 
 
 def test_a_mixed_cluster_has_one_owner_per_address(scene: Scene) -> None:

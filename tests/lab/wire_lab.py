@@ -150,6 +150,12 @@ class Announcer:
         """Return the services this node announces."""
         return tuple(owned.service for owned in self.observation.owned)
 
+    def owns(self, *services: str) -> bool:
+        """Tell whether exactly these are announced; fail with the log's end when it has died."""
+        tail = (self.folder / "log").read_text()[-2000:]
+        assert self.process.poll() is None, f"{self.host.name} has died: {tail}"
+        return self.owned == services
+
     def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
         """Send a signal to the announcer."""
         self.process.send_signal(number)

@@ -19,7 +19,6 @@ from mercurylb.config.resources import FRR, NATIVE
 from mercurylb.controller.desk import Desk
 from mercurylb.controller.memberlist_secret import ensure_secret
 from mercurylb.controller.metrics import ControllerMetrics
-from mercurylb.controller.patience import through_outages
 from mercurylb.kube.access import AccessReviewer
 from mercurylb.kube.backoff import CONTROLLER_CAP_S
 from mercurylb.kube.client import KubeClient
@@ -28,6 +27,7 @@ from mercurylb.kube.elector import Elector, SoleActor
 from mercurylb.kube.informers import Informers
 from mercurylb.kube.kinds import PODS
 from mercurylb.kube.lease import ElectionConfig
+from mercurylb.kube.patience import through_outages
 from mercurylb.telemetry import logs as log
 from mercurylb.telemetry.daemon import Stopped, run_until_stopped, start_servers, wait_for_signal
 from mercurylb.telemetry.flags import FlagError
@@ -131,7 +131,9 @@ class _App:
         """Do what has to be done before anything else; an API server that is away is waited for."""
         settings, namespace = self._settings, self._namespace
         pod = await through_outages(
-            lambda: self._client.get(PODS, settings.pod_name, namespace=namespace), self._dice
+            lambda: self._client.get(PODS, settings.pod_name, namespace=namespace),
+            self._dice,
+            log=log,
         )
         if settings.ml_secret_name:
             await through_outages(
@@ -142,6 +144,7 @@ class _App:
                     deployment=settings.deployment,
                 ),
                 self._dice,
+                log=log,
             )
         return OwnerReference(
             api_version="v1", kind="Pod", name=settings.pod_name, uid=pod.metadata.uid

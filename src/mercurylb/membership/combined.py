@@ -239,7 +239,7 @@ class CombinedMembership:
             said = self._pair.swim.on_reply(exchange, message, now)
             effects += self._pair.take_swim(said, now)
             self._joining.discard(exchange)
-            if message is not None and not self._detector.contacts():
+            if message is not None and not self._detector.has_contacts:
                 self._end_isolation(now)
         return self._settle(effects + self._move_on(now), now)
 
@@ -452,27 +452,31 @@ class CombinedMembership:
         self._isolation.begin(now)
         self._pair.is_stale = True
         effects = self._doubt(now)
-        if self._pair.foreign() and not self._detector.contacts():
+        if not self._detector.has_contacts:
             effects += self._pair.join(self._pair.live_addresses(), now)
         return effects
 
     def _doubt(self, now: float) -> list[PairEffect]:
         """See whether we are still denied, or while isolated, ask."""
         assert self._pair is not None
-        contacts = self._detector.contacts()
-        heard = [contact for contact in contacts if contact.heard_at is not None]
-        if self._phase is Phase.UP and not self._isolation.is_on:
-            views = {c.view_status for c in heard if now - (c.heard_at or 0.0) < HEARD_S}
-            is_known = Status.ALIVE in views or bool(self._pair.foreign())
-            is_denied = Status.DEAD in views
-            if self._isolation.on_views(is_denied=is_denied, is_known=is_known, now=now):
-                return self._isolate(now)
+        if self._phase is Phase.UP and not self._isolation.is_on and self._is_denied(now):
+            return self._isolate(now)
         if not self._isolation.take_due_question(now):
             return []
-        heard_at = max((contact.heard_at or 0.0 for contact in heard), default=None)
-        if self._isolation.is_alone(heard_at, now):
+        if self._isolation.is_alone(self._detector.heard_at, now):
             self._end_isolation(now)
         return self._pair.take_fast(self._detector.ask_all(), now)
+
+    def _is_denied(self, now: float) -> bool:
+        """Return whether all near us go on saying that we are dead: then nobody hears us."""
+        assert self._pair is not None
+        views = {
+            contact.view_status
+            for contact in self._detector.near()
+            if contact.heard_at is not None and now - contact.heard_at < HEARD_S
+        }
+        is_denied = Status.DEAD in views and Status.ALIVE not in views
+        return self._isolation.on_views(is_denied=is_denied and not self._pair.foreign(), now=now)
 
     def _end_isolation(self, now: float) -> None:
         if self._isolation.is_on and self._isolation.has_carrier and self._pair is not None:

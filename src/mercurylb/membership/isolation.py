@@ -74,9 +74,9 @@ class Isolation:
             return False
         return now - max(self._since, heard_at or self._since) >= self._grace_s
 
-    def on_views(self, *, is_denied: bool, is_known: bool, now: float) -> bool:
+    def on_views(self, *, is_denied: bool, now: float) -> bool:
         """Return whether those who are heard have denied us for too long."""
-        if is_known or not is_denied:
+        if not is_denied:
             self._denied_since = None
         elif self._denied_since is None:
             self._denied_since = now

@@ -10,6 +10,7 @@ import asyncio
 import os
 import random
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mercurylb import __version__
@@ -38,6 +39,7 @@ from mercurylb.kube.kinds import (
     SERVICE_L2_STATUSES,
     SERVICES,
 )
+from mercurylb.kube.patience import through_outages
 from mercurylb.kube.watch import Selection
 from mercurylb.kube.writer import Writer
 from mercurylb.net.channel import Channel
@@ -65,6 +67,7 @@ if TYPE_CHECKING:
 
     from mercurylb.api.configuration_state import ConfigurationState
     from mercurylb.api.meta import OwnerReference
+    from mercurylb.api.pod import Pod
     from mercurylb.api.service_l2_status import ServiceL2Status
     from mercurylb.kube.store import Store
     from mercurylb.speaker.settings import SpeakerSettings
@@ -94,9 +97,16 @@ async def _run(settings: SpeakerSettings, sock: socket.socket) -> None:
     if not settings.pod_name:
         raise FlagError("the own pod is not known: give --pod-name or METALLB_POD_NAME")
     async with KubeClient(credentials, user_agent=f"mercurylb-speaker/{__version__}") as client:
-        pod = await client.get(PODS, settings.pod_name, namespace=namespace)
-        owner = owner_reference(pod)
-        await _Brain(settings, client, sock, namespace=namespace, owner=owner).run()
+        await _Brain(settings, client, sock, namespace=namespace).run()
+
+
+@dataclass(frozen=True, slots=True)
+class _Reporters:
+    """What the brain tells Kubernetes, in the name of its pod."""
+
+    services: Reporter
+    configuration: ConfigurationReporter
+    members: MemberReporter
 
 
 class _Brain:
@@ -109,13 +119,13 @@ class _Brain:
         sock: socket.socket,
         *,
         namespace: str,
-        owner: OwnerReference | None,
     ) -> None:
-        dice = random.SystemRandom()
+        dice = self._dice = random.SystemRandom()
         node = settings.node_name
         self._settings = settings
         self._client = client
         self._sock = sock
+        self._namespace = namespace
         self._channel: Channel[Observation] | None = None
         self._unreported: Observation | None = None
         self._rejection = ""
@@ -136,25 +146,30 @@ class _Brain:
         self._view = View(stores, identity)
         self._writer = Writer(client, random=dice, log=log)
         self._recorder = EventRecorder(client, component=COMPONENT, host=node, random=dice, log=log)
-        self._config_reporter = ConfigurationReporter(
-            self._writer,
-            namespace=namespace,
-            name=f"{SPEAKER_NAME_PREFIX}{node}",
-            component="speaker",
-            condition_type=CONFIG_CONDITION,
-            field_manager="configReconciler",
-            node=node,
-            owner=owner,
-        )
-        self._member_reporter = MemberReporter(self._writer)
         self._state_key = f"{namespace}/{SPEAKER_NAME_PREFIX}{node}"
-        self._reporter = Reporter(
-            self._view,
-            self._statuses,
-            author=Author(node=node, namespace=namespace, pod=owner),
-            writer=self._writer,
-            recorder=self._recorder,
-            metrics=self._metrics,
+
+    def _reporters(self, owner: OwnerReference) -> _Reporters:
+        node, namespace = self._settings.node_name, self._namespace
+        return _Reporters(
+            Reporter(
+                self._view,
+                self._statuses,
+                author=Author(node=node, namespace=namespace, pod=owner),
+                writer=self._writer,
+                recorder=self._recorder,
+                metrics=self._metrics,
+            ),
+            ConfigurationReporter(
+                self._writer,
+                namespace=namespace,
+                name=f"{SPEAKER_NAME_PREFIX}{node}",
+                component="speaker",
+                condition_type=CONFIG_CONDITION,
+                field_manager="configReconciler",
+                node=node,
+                owner=owner,
+            ),
+            MemberReporter(self._writer),
         )
 
     def _stores(
@@ -187,7 +202,10 @@ class _Brain:
         return stores, add(SERVICE_L2_STATUSES, here), add(CONFIGURATION_STATES, own_state)
 
     async def run(self) -> None:
-        """Run everything until the first part ends."""
+        """Run everything until the first part ends.
+
+        The kubelet gets its answers from the start on, also while the API server is away.
+        """
         self._channel = Channel(
             self._sock, Observation, on_message=self._on_observation, on_closed=self._on_closed
         )
@@ -204,28 +222,33 @@ class _Brain:
                 },
                 health_host=HEALTH_HOST,
             )
+            pod = await through_outages(self._own_pod, self._dice, log=log)
+            reporters = self._reporters(owner_reference(pod))
             self._informers.start(group)
             group.create_task(self._writer.run())
             group.create_task(self._recorder.run())
             group.create_task(self._renew(self._channel))
-            group.create_task(self._plan(self._channel))
+            group.create_task(self._plan(self._channel, reporters))
 
-    async def _plan(self, channel: Channel[Observation]) -> None:
+    async def _own_pod(self) -> Pod:
+        return await self._client.get(PODS, self._settings.pod_name, namespace=self._namespace)
+
+    async def _plan(self, channel: Channel[Observation], reporters: _Reporters) -> None:
         """Plan whenever the bell rings, from the moment on when every store is complete."""
         await self._informers.wait_synced()
         log.info("speaker.caches_filled")
         while not channel.is_closed:
-            self._step(channel)
+            self._step(channel, reporters)
             await self._informers.wakeup.wait()
         raise Stopped
 
-    def _step(self, channel: Channel[Observation]) -> None:
+    def _step(self, channel: Channel[Observation], reporters: _Reporters) -> None:
         for key in self._states.take_dirty():
-            self._config_reporter.observe(self._states.get(key))
-        step = self._view.step(self._reporter.announced)
+            reporters.configuration.observe(self._states.get(key))
+        step = self._view.step(reporters.services.announced)
         self._metrics.config.updates.add(step.looked_at)
         if step.was_compiled:
-            self._note_configuration(step)
+            self._note_configuration(step, reporters.configuration)
         for decision in step.refusals:
             is_selector = decision.reason is Layer2Reason.SHARED_IP_WITH_SERVICE_SELECTOR
             tell = log.warning if is_selector else log.error
@@ -237,17 +260,17 @@ class _Brain:
             log.debug("speaker.desired", revision=desired.revision, services=len(desired.layer2))
         if self._unreported is not None:
             observation, self._unreported = self._unreported, None
-            self._reporter.on_observation(observation)
+            reporters.services.on_observation(observation)
             state = self._states.get(self._state_key)
-            self._member_reporter.step(observation.members, state, time.monotonic())
+            reporters.members.step(observation.members, state, time.monotonic())
         else:
-            self._reporter.write_statuses()
+            reporters.services.write_statuses()
 
-    def _note_configuration(self, step: Step) -> None:
+    def _note_configuration(self, step: Step, reporter: ConfigurationReporter) -> None:
         """Tell how the newest configuration fared; the same refusal is logged once."""
         self._metrics.config.note_config(is_accepted=not step.error)
         self._metrics.config.errors.add(step.is_in_use)
-        self._config_reporter.report(step.error)
+        reporter.report(step.error)
         if step.error and step.error != self._rejection:
             log.error("config.rejected", problems=step.error.splitlines())
         elif step.is_loaded:

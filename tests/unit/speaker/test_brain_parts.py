@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mercurylb.kube.operation import Operation
     from mercurylb.kube.resource import Resource
 
+OWNER = OwnerReference("v1", "Pod", "speaker-x", "uid-1")
 CLUSTER_WIDE = {"services", "endpointslices", "nodes", "namespaces"}
 """Everything else is read in the own namespace only."""
 
@@ -42,9 +43,8 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Selection]:
 def brain() -> _Brain:
     """Make the brain of node n1, which talks to nobody."""
     settings = parse_settings(["--namespace=home", "--node-name=n1"], {})
-    owner = OwnerReference("v1", "Pod", "speaker-x", "uid-1")
     nobody = cast("Any", None)
-    return _Brain(settings, nobody, nobody, namespace="home", owner=owner)
+    return _Brain(settings, nobody, nobody, namespace="home")
 
 
 @pytest.mark.rule("api-1.namespace")
@@ -68,12 +68,13 @@ def test_a_speaker_reports_under_its_nodes_name(
     monkeypatch.setattr(
         made._writer, "submit", lambda _key, operation, _then: written.append(operation)
     )
-    made._config_reporter.report("")
+    reporter = made._reporters(OWNER).configuration
+    reporter.report("")
     (operation,) = written
     assert (operation.namespace, operation.name) == ("home", "speaker-n1")
     assert operation.field_manager == "configReconciler"
     assert b'"metallb.io/node-name":"n1"' in operation.body
-    (status,) = [made._config_reporter._missing_status()]
+    (status,) = [reporter._missing_status()]
     assert status is not None
     (condition,) = cast("Any", status["status"])["conditions"]
     assert condition.type == "configReconcilerValid"
@@ -99,8 +100,9 @@ def test_how_a_configuration_fared_is_counted_and_told(
     """Stale comes with a refusal and goes with the next good one; only one in use is an error."""
     log.configure(log.Level.INFO)
     made = brain()
+    reporter = made._reporters(OWNER).configuration
     reported: list[str] = []
-    monkeypatch.setattr(made._config_reporter, "report", reported.append)
+    monkeypatch.setattr(reporter, "report", reported.append)
     metrics = made._metrics.config
     seen = []
     for error, is_in_use, is_loaded in (
@@ -117,7 +119,8 @@ def test_how_a_configuration_fared_is_counted_and_told(
                 error=error,
                 is_in_use=is_in_use,
                 is_loaded=is_loaded,
-            )
+            ),
+            reporter,
         )
         seen.append((metrics._loaded.value(), metrics._stale.value(), metrics.errors.value()))
     assert seen == [(1, 0, 0), (1, 1, 0), (1, 1, 0), (1, 1, 1), (1, 0, 1)]

@@ -70,6 +70,8 @@ class FastDetector:
             self._voice, self._roster, self._notices, timing=self._timing, tell=self._note
         )
         self._beat_at: float | None = None
+        self.heard_at: float | None = None
+        """When any of ours was heard last."""
         self.refused: collections.Counter[str] = collections.Counter()
         """Datagrams that were not believed, by a short word."""
         self.story: collections.deque[tuple[float, str]] = collections.deque(maxlen=STORY_MAX)
@@ -130,7 +132,7 @@ class FastDetector:
     def ask_all(self) -> list[FastEffect]:
         """Ask those near us at once what they believe about us; `Proven` comes of it."""
         effects: list[FastEffect] = []
-        for contact in (*self._roster.watched, *self._roster.knocked):
+        for contact in self.near():
             contact.mark = contact.sequence + 1
             effects.append(self._voice.beat(contact, Flag.ASKS))
         return effects
@@ -174,6 +176,15 @@ class FastDetector:
     def contacts(self) -> tuple[Contact, ...]:
         """Return everybody known; to be looked at only."""
         return tuple(self._roster)
+
+    @property
+    def has_contacts(self) -> bool:
+        """Return whether anybody is known."""
+        return len(self._roster) > 0
+
+    def near(self) -> tuple[Contact, ...]:
+        """Return those we beat to, dead or alive; to be looked at only."""
+        return (*self._roster.watched, *self._roster.knocked)
 
     def contact(self, node: str) -> Contact | None:
         """Return one that is known; to be looked at only."""
@@ -299,7 +310,7 @@ class FastDetector:
         echo = datagram.echo_session if isinstance(datagram, Beat) else 0
         if echo and not self._voice.is_echo(echo):
             return  # It answers what another process of this node said.
-        contact.heard_at = now
+        contact.heard_at = self.heard_at = now
         contact.take_sign(now)
         contact.is_refused = False
         self._inquiry.close(contact)

@@ -32,7 +32,7 @@ class FastTiming(msgspec.Struct, frozen=True):
     """Silence after which a node is dead whose kernel is silent too."""
     report_wait_s: float = 0.42
     """Until then the other observers are waited for."""
-    no_link_s: float = 0.8
+    no_link_s: float = 1.0
     """The same where its kernel can never be probed: there is no common link."""
     ill_s: float = 1.5
     """Silence after which a node is dead even if its kernel answers: longer than any stall."""

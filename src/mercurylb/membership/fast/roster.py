@@ -32,6 +32,9 @@ class Roster:
     def __iter__(self) -> Iterator[Contact]:
         return iter(self._contacts.values())
 
+    def __len__(self) -> int:
+        return len(self._contacts)
+
     def get(self, node: str) -> Contact | None:
         """Return a node by its name."""
         return self._contacts.get(node)

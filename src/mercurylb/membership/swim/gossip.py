@@ -1,7 +1,7 @@
 """When news are told, and to whom: every interval to a few random members.
 
-The recently dead are told too, so that one who is not dead hears of it and can refute it. The rhythm
-is always the same, but there is a deadline only while there are news.
+The recently dead are told too, so that one who is not dead hears of it and can refute it. The
+rhythm is always the same, but there is a deadline only while there are news.
 """
 
 from __future__ import annotations

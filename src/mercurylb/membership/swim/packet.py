@@ -168,9 +168,13 @@ def encode_compressed(plain: bytes) -> bytes:
     return bytes((Type.COMPRESS,)) + message.encode_map(envelope)
 
 
-def decode_compressed(found: Mapping[bytes, object], size_max: int) -> bytes:
+def decode_compressed(
+    found: Mapping[bytes, object], size_max: int, *, packed_size_max: int = DATAGRAM_SIZE_MAX
+) -> bytes:
     """Unpack the map of a compressed message; raise WireError."""
     envelope = message.decode_map(Envelope, found)
+    if len(envelope.packed) > packed_size_max:
+        raise refusal(Reason.OVERSIZED, f"{len(envelope.packed)} compressed bytes")
     if envelope.algorithm != _LZW:
         raise refusal(Reason.COMPRESSION, f"algorithm {envelope.algorithm}")
     plain = lzw.decompress(envelope.packed, size_max)

@@ -1,7 +1,7 @@
 """Pings on behalf of others, and the numbers that all our pings have.
 
-Who gets no answer from a member asks us to try. The answer goes back under the number of the one who
-asks; if none comes within the probe timeout, a nack goes back where that is wanted.
+Who gets no answer from a member asks us to try. The answer goes back under the number of the one
+who asks; if none comes within the probe timeout, a nack goes back where that is wanted.
 """
 
 from __future__ import annotations

@@ -206,8 +206,8 @@ def test_a_kernel_that_answers_buys_time() -> None:
 def test_without_a_common_link_silence_must_last_longer() -> None:
     """A kernel that was never reached says nothing by its silence."""
     stage = Stage("b")
-    assert of_kind(stage.run(10.79), Found) == []
-    assert of_kind(stage.run(10.85), Found) == [Found("b", 7, DownReason.SILENT)]
+    assert of_kind(stage.run(10.99), Found) == []
+    assert of_kind(stage.run(11.05), Found) == [Found("b", 7, DownReason.SILENT)]
 
 
 def test_a_refusal_kills_only_together_with_silence() -> None:

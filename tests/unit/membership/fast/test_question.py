@@ -35,10 +35,10 @@ CASES = [
     ("nobody listens", {"silence_s": 0.2, "refusal_count": 2, "kernel_age_s": 0.0}, "gone"),
     ("nobody listens, but it was heard", {"silence_s": 0.19, "refusal_count": 9}, None),
     ("nobody listens, said once", {"silence_s": 0.3, "refusal_count": 1}, None),
-    ("no common link", {"can_probe": False, "kernel_age_s": math.inf, "silence_s": 0.79}, None),
+    ("no common link", {"can_probe": False, "kernel_age_s": math.inf, "silence_s": 0.99}, None),
     (
         "no common link, for long",
-        {"can_probe": False, "kernel_age_s": math.inf, "silence_s": 0.81, "unanswered_count": 18},
+        {"can_probe": False, "kernel_age_s": math.inf, "silence_s": 1.01, "unanswered_count": 24},
         "silent",
     ),
     ("30 % loss", {"loss": 0.3, "silence_s": 0.43, "unanswered_count": 6}, None),

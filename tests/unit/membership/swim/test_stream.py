@@ -243,6 +243,14 @@ def test_a_bomb_is_refused() -> None:
     check_refused(StreamDecoder(codec()), [sent], "bomb")
 
 
+def test_what_is_decompressed_has_a_bound() -> None:
+    """However small what comes out: the time it takes goes by what comes in."""
+    noise = User(random.Random(1).randbytes(300_000))
+    check_refused(StreamDecoder(codec()), [encode_stream(noise, codec())], "oversized")
+    clear = codec(is_compressed=False)
+    assert StreamDecoder(clear).feed(encode_stream(noise, clear)) == noise
+
+
 def test_the_bounds_leave_room_for_ten_thousand_members() -> None:
     """Twice what Kubernetes supports, in clear and encrypted."""
     nodes = tuple(

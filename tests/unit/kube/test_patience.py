@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mercurylb.controller import patience
-from mercurylb.controller.patience import through_outages
 from mercurylb.errors import ApiError, Denied, KubeError, NotFound, Unreachable
+from mercurylb.kube import patience
+from mercurylb.kube.patience import through_outages
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from mercurylb.errors import ApiError, KubeError, Unreachable
 from mercurylb.kube.backoff import CONTROLLER_CAP_S, Backoff
-from mercurylb.telemetry import logs as log
+from mercurylb.kube.report import SILENCE, Log
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -25,7 +25,9 @@ REFUSALS_MAX = 8
 """A server that is just starting refuses for a moment what it allows later."""
 
 
-async def through_outages(ask: Callable[[], Awaitable[T]], dice: Random) -> T:
+async def through_outages(
+    ask: Callable[[], Awaitable[T]], dice: Random, *, log: Log = SILENCE
+) -> T:
     """Ask until there is an answer; raise the error when it is one that asking does not change."""
     backoff = Backoff(dice)
     refusal_count = 0
@@ -40,7 +42,7 @@ async def through_outages(ask: Callable[[], Awaitable[T]], dice: Random) -> T:
             elif not isinstance(error, (ApiError, Unreachable)):
                 raise
             if not backoff.failure_count:
-                log.warning("controller.waits_for_api", reason=error)
+                log.warning("kube.waits_for_api", reason=error)
         await asyncio.sleep(backoff.next_delay_s(cap_s=CONTROLLER_CAP_S))
 
 
