@@ -15,6 +15,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
+
 from bench.figures import percentile
 from lab import binaries, netns, progress, topology
 from lab.process import pss_bytes, read_stat
@@ -35,6 +37,9 @@ if TYPE_CHECKING:
 SCENARIO: Final = "membership"
 SIMULATED: Final = (5, 50, 200)
 REAL: Final = (5, 50)
+COMPRESSED_MAX: Final = 50
+"""Simulated clusters above this start without compression: all joining at once, in one process,
+would take minutes of it; what is measured comes after that."""
 SECRET: Final = b"benchmark"
 _WARM_S: Final = 8.0
 _MEASURED_S: Final = 10.0
@@ -90,7 +95,7 @@ class Simulation:
         self._order = itertools.count()
         self._due: list[tuple[float, int, Callable[[], None]]] = []
         peers = members(size)
-        self.nodes = {peer.address: self._node(i, peer, seed) for i, peer in enumerate(peers)}
+        self.nodes = {peer.address: self._node(i, peer, size, seed) for i, peer in enumerate(peers)}
         for node in self.nodes.values():
             self._begin(node, peers)
 
@@ -118,15 +123,18 @@ class Simulation:
             action()
         self._now = end
 
-    def _node(self, number: int, peer: Member, seed: int) -> Node:
+    def _node(self, number: int, peer: Member, size: int, seed: int) -> Node:
         chance = random.Random(f"{seed}/{number}")
+        config = LAN
+        if size > COMPRESSED_MAX:
+            config = msgspec.structs.replace(LAN, enable_compression=False)
         machine = CombinedMembership(
             peer.node,
             peer.address,
             _PORT,
             secret=SECRET,
             seal=AesGcm(derive_key(SECRET)),
-            config=LAN,
+            config=config,
             chance=chance,
             incarnation=1000 + number,
         )

@@ -83,6 +83,22 @@ def test_return_of_ours_leaves_no_gap(seed: int) -> None:
     of.expect_gap(0.0)
     of.expect(of.double_s() <= 0.5, f"two owners for {of.double_s():.3f} s")
     of.expect_agreed()
+    of.expect_calm(2)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_return_of_ours_after_a_kill_is_calm(seed: int) -> None:
+    """A node of ours that was killed comes back without anybody's taking over in between."""
+    of = mixed(seed, ours=2, gossipers=1 + seed % 2)
+    owner = owner_of_kind(of, is_go=False)
+    of.do("kill", owner)
+    of.run(0.2 + seed)
+    of.mark()
+    of.do("start", owner)
+    of.run(3.0)
+    of.expect_agreed()
+    of.expect_gap(0.0 if seed else 0.5)
+    of.expect_calm(2 if seed else 3)
 
 
 @pytest.mark.parametrize("seed", range(4))

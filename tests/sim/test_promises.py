@@ -34,6 +34,7 @@ def test_a_cut_off_node_is_replaced_in_0_6_s(seed: int) -> None:
     of.run(1.0)
     of.expect_gap(CUT_OFF_S)
     of.expect_agreed()
+    of.expect_calm(2)
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -143,7 +144,23 @@ def test_a_return_leaves_no_gap(seed: int) -> None:
     of.run(2.5)
     of.expect_gap(0.0)
     of.expect_agreed()
+    of.expect_calm(2)
     of.expect(of.double_s() <= 0.5, f"two owners for {of.double_s():.3f} s")
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_return_after_a_kill_leaves_no_gap(seed: int) -> None:
+    """The same when nobody was told that the process ends."""
+    of = measured(seed)
+    owner = of.owner()
+    of.do("kill", owner)
+    of.run(1.0 + seed)
+    of.mark()
+    of.do("start", owner)
+    of.run(2.5)
+    of.expect_gap(0.0)
+    of.expect_agreed()
+    of.expect_calm(2)
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import ipaddress
 from typing import TYPE_CHECKING
 
@@ -70,6 +71,15 @@ class Measured:
         """Expect that no owner changed since the mark."""
         changes = self.world.ledger.changes(self.since)
         self.expect(not changes, f"changed: {changes[:3]}")
+
+    def expect_calm(self, most: int) -> None:
+        """Expect no service to have changed its owners more often than this since the mark."""
+        counts = collections.Counter(
+            service for service, _ in self.world.ledger.changes(self.since)
+        )
+        for service, count in counts.most_common(1):
+            entries = self.world.ledger.entries[service][-count:]
+            self.expect(count <= most, f"{service} changed {count} times: {entries}")
 
     def expect_agreed(self) -> None:
         """Expect the right owners now."""

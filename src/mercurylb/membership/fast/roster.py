@@ -23,6 +23,7 @@ class Roster:
         self._node = node
         self._contacts: dict[str, Contact] = {}
         self._by_address: dict[str, str] = {}
+        self._dead: dict[str, Contact] = {}
         self._rings = Rings((node,))
         self.sequence_base = 0
         """No datagram to anybody forgotten, or to a stranger, had a greater sequence."""
@@ -72,6 +73,7 @@ class Roster:
             self.sequence_base = max(self.sequence_base, contact.sequence)
             self._by_address.pop(contact.address, None)
             self._rings.remove(node)
+            self._dead.pop(node, None)
             self.look_round(now)
 
     def place(self, contact: Contact, now: float) -> None:
@@ -80,6 +82,10 @@ class Roster:
             self._rings.add(contact.node)
         else:
             self._rings.remove(contact.node)
+        if contact.status is Status.DEAD:
+            self._dead[contact.node] = contact
+        else:
+            self._dead.pop(contact.node, None)
         self.look_round(now)
 
     def look_round(self, now: float) -> None:
@@ -94,10 +100,8 @@ class Roster:
                 contact.sign_at = max(contact.sign_at, now)
         self.knocked = [
             contact
-            for contact in self
-            if contact.status is Status.DEAD
-            and not contact.is_refused
-            and self._node in self._rings.neighbours(contact.node)
+            for contact in self._dead.values()
+            if not contact.is_refused and self._node in self._rings.neighbours(contact.node)
         ][:KNOCKS_MAX]
 
     def validate(self) -> None:
@@ -108,4 +112,5 @@ class Roster:
             assert (node in self._rings) == (contact.status is Status.ALIVE), node
             assert contact.is_watched == (contact in self.watched), node
             assert not contact.is_watched or contact.status is Status.ALIVE
+            assert (node in self._dead) == (contact.status is Status.DEAD), node
         assert len(self.knocked) <= KNOCKS_MAX

@@ -85,7 +85,6 @@ class Prober:
         self._sequence = sequence
         self._chance = chance
         self._tick_at: float | None = None
-        self._is_tick_missed = False
         self._probe: _Probe | None = None
 
     def start(self, now: float) -> None:
@@ -138,16 +137,12 @@ class Prober:
             self._probe.end_at += by_s
 
     def _take_ticks(self, now: float) -> None:
-        """Begin a probe if it is time; ticks that were missed count as one."""
-        if self._tick_at is None:
+        """Begin a probe if it is time and none is under way; missed ticks count as one."""
+        if self._tick_at is None or self._probe is not None or now < self._tick_at:
             return
         interval_s = self._config.probe_interval_s
-        if now >= self._tick_at:
-            self._tick_at += interval_s * (1 + (now - self._tick_at) // interval_s)
-            self._is_tick_missed = True
-        if self._is_tick_missed and self._probe is None:
-            self._is_tick_missed = False
-            self._begin(now)
+        self._tick_at += interval_s * (1 + (now - self._tick_at) // interval_s)
+        self._begin(now)
 
     def _begin(self, now: float) -> None:
         me = self._rules.me
@@ -224,4 +219,3 @@ class Prober:
         """Assert the invariants."""
         probe = self._probe
         assert probe is None or probe.ask_at <= probe.end_at
-        assert not self._is_tick_missed or probe is not None
