@@ -45,7 +45,7 @@ class Gossip:
         self._loop = asyncio.get_running_loop()
         self._datagrams: DatagramPort | None = None
         self._streams: StreamPort | None = None
-        self._prober = KernelProber(settings.bind_address, self._on_kernel_answer)
+        self._prober = KernelProber(settings.own_address, self._on_kernel_answer)
         self._is_closed = False
         self._failed = ""
         self._failed_at = float("-inf")

@@ -19,12 +19,19 @@ class MembershipSettings(msgspec.Struct, frozen=True):
     """Where this announcer talks to the others."""
 
     bind_address: str
-    """The node's own address, in canonical text; everything the membership says comes from it."""
+    """Where to listen, in canonical text: the node's own address, or 0.0.0.0."""
     bind_port: int = MEMBERSHIP_PORT
     secret: bytes = b""
     """Raw content of the memberlist secret file; empty: nothing is encrypted or authenticated."""
     swim: SwimConfig = LAN
     """The knobs of memberlist."""
+    advertise_address: str = ""
+    """What the others are told in place of 0.0.0.0."""
+
+    @property
+    def own_address(self) -> str:
+        """Give the address by which the others know this node."""
+        return self.advertise_address or self.bind_address
 
 
 class AnnouncerSettings(msgspec.Struct, frozen=True):

@@ -185,7 +185,7 @@ class Carrier:
     """
 
     def __init__(self, settings: MembershipSettings | None) -> None:
-        self.own = b"" if settings is None else ipaddress.ip_address(settings.bind_address).packed
+        self.own = b"" if settings is None else ipaddress.ip_address(settings.own_address).packed
         self.is_running = True
         self._has_been_seen = False
 
@@ -215,7 +215,7 @@ def _membership(settings: AnnouncerSettings) -> Membership:
         return DisabledMembership(settings.node)
     return CombinedMembership(
         settings.node,
-        chosen.bind_address,
+        chosen.own_address,
         chosen.bind_port,
         secret=chosen.secret,
         seal=AesGcm(derive_key(chosen.secret)) if chosen.secret else None,

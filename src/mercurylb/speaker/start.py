@@ -9,6 +9,7 @@ Nothing here is read a second time: secret, membership and exclusions need a res
 
 from __future__ import annotations
 
+import ipaddress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -16,6 +17,7 @@ from mercurylb.announcer import AnnouncerSettings, MembershipSettings
 from mercurylb.announcer.settings import MEMBERSHIP_PORT
 from mercurylb.errors import MercuryError
 from mercurylb.membership.swim.config import LAN, WAN, SwimConfig, parse_config
+from mercurylb.net.host import first_private_ipv4
 from mercurylb.speaker.exclusion import EXCLUSION_FILE, load_exclusions
 from mercurylb.telemetry import logs as log
 
@@ -33,6 +35,7 @@ BACKENDS: Final = (NATIVE, FRR, FRR_K8S)
 SECRET_FILE: Final = "secretkey"  # noqa: S105 (a file's name)
 MEMBERLIST_FILE: Final = Path("/etc/metallb/memberlist/config.json")
 PORT_MAX: Final = 65_535
+EVERY_ADDRESS: Final = "0.0.0.0"  # noqa: S104 (what it means is up to whoever gives the flag)
 
 
 class StartError(MercuryError):
@@ -64,8 +67,10 @@ def announcer_settings(
     secret = read_secret(settings.ml_secret_key_path)
     membership = None
     if settings.has_membership:
+        address = _bind_address(settings.ml_bindaddr)
         membership = MembershipSettings(
-            bind_address=settings.ml_bindaddr,
+            bind_address=address,
+            advertise_address=_host_address() if address == EVERY_ADDRESS else "",
             bind_port=_port(settings.ml_bindport),
             secret=secret,
             swim=swim_config(memberlist_file, is_wide=settings.ml_wan_config),
@@ -124,6 +129,32 @@ def tell_start(
         log.info("speaker.every_node_is_a_candidate", node=told.node)
     elif not told.membership.secret:
         log.warning("speaker.membership_in_plaintext", path=settings.ml_secret_key_path)
+
+
+def _bind_address(text: str) -> str:
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError as error:
+        raise StartError(
+            f"--ml-bindaddr (or METALLB_ML_BIND_ADDR): {text!r} is no IP address"
+        ) from error
+    if address.is_unspecified and str(address) != EVERY_ADDRESS:
+        raise StartError(
+            f"--ml-bindaddr (or METALLB_ML_BIND_ADDR): {text!r} says nothing the other speakers"
+            " could be told; give the node's own address"
+        )
+    return str(address)
+
+
+def _host_address() -> str:
+    """Give what the others are told by a speaker that listens everywhere."""
+    address = first_private_ipv4()
+    if not address:
+        raise StartError(
+            "--ml-bindaddr (or METALLB_ML_BIND_ADDR) is 0.0.0.0, and no interface has a private"
+            " IPv4 address; give the node's own address"
+        )
+    return address
 
 
 def _port(text: str) -> int:

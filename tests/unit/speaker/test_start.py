@@ -14,6 +14,7 @@ import pytest
 from mercurylb import __version__
 from mercurylb.errors import ConfigError
 from mercurylb.membership.swim.config import LAN, WAN
+from mercurylb.speaker import start
 from mercurylb.speaker.brain import run
 from mercurylb.speaker.settings import parse_settings
 from mercurylb.speaker.start import StartError, announcer_settings, read_secret, tell_start
@@ -108,6 +109,26 @@ def test_a_port_that_is_none_is_refused(home: Path, text: str) -> None:
     """But nobody looks at it while membership is off."""
     assert "is no port" in refused(home, *MEMBER, f"--ml-bindport={text}")
     assert told(home, "--node-name=n1", f"--ml-bindport={text}").membership is None
+
+
+@pytest.mark.rule("membership-2.address")
+def test_who_listens_everywhere_tells_the_host_s_address(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first private one; without any, and for `::`, the flag has to be more precise."""
+    everywhere = ("--node-name=n1", "--ml-labels=a=b", "--ml-bindaddr=0.0.0.0")
+    monkeypatch.setattr(start, "first_private_ipv4", lambda: "10.1.2.3")
+    membership = told(home, *everywhere).membership
+    assert membership is not None
+    assert (membership.bind_address, membership.own_address) == ("0.0.0.0", "10.1.2.3")
+    monkeypatch.setattr(start, "first_private_ipv4", lambda: "")
+    assert "no interface has a private IPv4 address" in refused(home, *everywhere)
+    assert "give the node's own address" in refused(home, *everywhere[:2], "--ml-bindaddr=::")
+
+
+def test_a_bind_address_that_is_none_is_refused(home: Path) -> None:
+    """By name of the flag, before any socket is opened."""
+    assert "'n1.example' is no IP address" in refused(home, *MEMBER, "--ml-bindaddr=n1.example")
 
 
 @pytest.mark.rule("membership-1.3.raw")

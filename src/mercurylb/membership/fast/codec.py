@@ -52,8 +52,8 @@ class Status(enum.IntEnum):
     LEFT = 3
 
 
-class Flag(enum.IntFlag):
-    """What a beat says besides."""
+class Flag:
+    """What a beat says besides, as bits."""
 
     ASKS = 1
     """Please answer with a beat at once."""

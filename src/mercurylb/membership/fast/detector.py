@@ -441,7 +441,7 @@ class FastDetector:
         quiet_since = now - QUIET_INTERVALS * self._timing.interval_s
         for contact in self._roster.watched:
             is_quiet = contact.heard_at is None or contact.heard_at < quiet_since
-            effects.append(self._voice.beat(contact, Flag.ASKS if is_quiet else Flag(0)))
+            effects.append(self._voice.beat(contact, Flag.ASKS if is_quiet else 0))
             if now >= contact.kernel_probed_at + self._timing.kernel_interval_s:
                 contact.kernel_probed_at = now
                 effects.append(ProbeKernel(contact.address))

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from mercurylb.membership.fast.notice import Sentence
 
 _SESSION_MAX = 2**63 - 2
-_PLAIN = Flag(0)
 
 
 class Voice:
@@ -45,7 +44,7 @@ class Voice:
         if self.session < session < _SESSION_MAX:
             self._former_session, self.session = self.session, session + 1
 
-    def beat(self, contact: Contact, flags: Flag = _PLAIN) -> SendDatagram:
+    def beat(self, contact: Contact, flags: int = 0) -> SendDatagram:
         """Return a sign of life that also says what we believe about the receiver."""
         sender, session, sequence, incarnation = self._head(contact)
         beat = codec.Beat(
@@ -114,10 +113,10 @@ class Voice:
         return self._sent(contact, receipt)
 
     @property
-    def _flags(self) -> Flag:
+    def _flags(self) -> int:
         if self.is_leaving:
             return Flag.LEAVING
-        return Flag(0) if self.is_joined else Flag.IDLE
+        return 0 if self.is_joined else Flag.IDLE
 
     def _head(self, contact: Contact) -> tuple[str, int, int, int]:
         contact.sequence += 1

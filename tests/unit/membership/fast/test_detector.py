@@ -34,7 +34,6 @@ from mercurylb.membership.member import DownReason, ProbeKernel, SendDatagram
 SECRET = b"s"
 KEY = derive_key(SECRET)
 SESSION = 5
-NOTHING = Flag(0)
 ADDRESSES = {name: f"10.0.0.{ord(name) - ord('a') + 1}" for name in "abcdefg"}
 
 
@@ -54,7 +53,7 @@ class Other:
 
     def beat(
         self,
-        flags: Flag = NOTHING,
+        flags: int = 0,
         *,
         status: Status = Status.ALIVE,
         of: int = 100,
@@ -62,7 +61,7 @@ class Other:
     ) -> bytes:
         """Return a beat that says what this node believes about a."""
         session = SESSION if echo else 0
-        beat = Beat(*self.head(), int(flags), session, echo, int(status), of)
+        beat = Beat(*self.head(), flags, session, echo, int(status), of)
         return encode(beat, KEY, "a")
 
     def report(self, accused: str, heard_ms: int, *, kernel_ms: int = NEVER) -> bytes:
@@ -451,8 +450,8 @@ def test_leaving_is_over_when_all_have_acted() -> None:
 
 RESTARTS = [
     ("idle", 8, Flag.IDLE, True),
-    ("with an old incarnation", 7, Flag(0), True),
-    ("with a higher incarnation", 8, Flag(0), False),
+    ("with an old incarnation", 7, 0, True),
+    ("with a higher incarnation", 8, 0, False),
 ]
 
 
@@ -461,7 +460,7 @@ RESTARTS = [
 )
 def test_another_process_of_a_node_is_noticed(
     incarnation: int,
-    flags: Flag,
+    flags: int,
     is_found: bool,  # noqa: FBT001
 ) -> None:
     """It counts for nothing until it has joined with a higher incarnation."""
@@ -532,7 +531,7 @@ def test_without_a_secret_the_source_must_be_the_members() -> None:
     machine = FastDetector("a", secret=b"", session=SESSION, incarnation=100)
     machine.on_contact("b", ADDRESSES["b"], 0, incarnation=7, status=Status.ALIVE, now=10.0)
     machine.on_joined(100, 10.0)
-    leaving = encode(Beat("b", 70, 1, 7, int(Flag.LEAVING), 0, 0, 1, 100), b"", "a")
+    leaving = encode(Beat("b", 70, 1, 7, Flag.LEAVING, 0, 0, 1, 100), b"", "a")
     assert machine.on_datagram("10.0.0.66", leaving, 10.1) == []
     assert machine.refused["source"] == 1
     assert of_kind(machine.on_datagram(ADDRESSES["b"], leaving, 10.1), Found) != []
