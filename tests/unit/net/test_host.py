@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-
-import pytest
+from typing import TYPE_CHECKING
 
 from mercurylb.net import host
+
+if TYPE_CHECKING:
+    import pytest
 
 
 def test_loopback_is_no_private_address(monkeypatch: pytest.MonkeyPatch) -> None:

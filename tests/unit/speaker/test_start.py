@@ -111,7 +111,7 @@ def test_a_port_that_is_none_is_refused(home: Path, text: str) -> None:
     assert told(home, "--node-name=n1", f"--ml-bindport={text}").membership is None
 
 
-@pytest.mark.rule("membership-2.address")
+@pytest.mark.rule("membership-2.every-address")
 def test_who_listens_everywhere_tells_the_host_s_address(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
