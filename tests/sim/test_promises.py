@@ -224,6 +224,18 @@ def test_thirty_percent_loss_flaps_seldom(seed: int) -> None:
     of.expect_agreed()
 
 
+@pytest.mark.parametrize("stall_s", [0.45, 0.7])
+@pytest.mark.parametrize("seed", range(3))
+def test_one_starved_process_keeps_what_it_owns(seed: int, stall_s: float) -> None:
+    """A process that alone waits for a processor, longer than any stall seen, is waited for."""
+    of = measured(seed)
+    owner = of.owner()
+    for _ in range(8):
+        of.do("stall", owner, stall_s)
+        of.run(stall_s + of.world.chance.uniform(0.15, 0.3))
+    of.expect_unchanged()
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_a_short_stop_makes_no_takeover(seed: int) -> None:
     """A process that stands still for 0.3 s is waited for."""

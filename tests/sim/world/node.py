@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 INBOX_MAX = 400
 """What a socket's buffer holds of small datagrams."""
+LONG_S = 1.2
+"""Longer than this a process may stand still only if it forgets what it owned."""
 REFUSALS_MAX = 6
 """Linux tells each host at most so many errors in a row (ICMP), then one in a second."""
 
@@ -59,6 +61,7 @@ class Node:
         self._targets: frozenset[bytes] = frozenset()
         self._refusals: dict[str, tuple[float, float]] = {}
         self._step_count = 0
+        self._frozen_at: float | None = None
 
     # --- its state ---------------------------------------------------------------------------
 
@@ -104,12 +107,14 @@ class Node:
         self.note_answers()
 
     def _forget(self) -> None:
+        self._frozen_at = None
         self._inbox.clear()
         self._timer_at = None
         self._targets = frozenset()
 
     def pause(self) -> None:
         """Stop the process where it stands."""
+        self._freeze()
         self.is_paused = True
         self.note_answers()
 
@@ -120,8 +125,20 @@ class Node:
 
     def stall(self, seconds: float) -> None:
         """Let the process wait for a processor."""
+        self._freeze()
         self.stalled_until = max(self.stalled_until, self.world.now + seconds)
         self.world.timeline.at(self.stalled_until, self.wake)
+
+    def _freeze(self) -> None:
+        if not self.is_frozen:
+            self._frozen_at = self.world.now
+
+    def _check_awakened(self, process: Process) -> None:
+        """Whoever stood still for long answers nobody before it knows that it may."""
+        stood_still_s = self.world.now - (self._frozen_at or self.world.now)
+        self._frozen_at = None
+        if stood_still_s > LONG_S and not self.is_go and process.answered:
+            raise AssertionError(f"{self.name} stood still for {stood_still_s:.1f} s and answers")
 
     # --- inputs ------------------------------------------------------------------------------
 
@@ -144,10 +161,12 @@ class Node:
 
     def wake(self) -> None:
         """Take what has come meanwhile, if the process gets to run."""
-        if self.is_frozen or self.process is None:
+        process = self.process
+        if self.is_frozen or process is None:
             return
         chance = self.world.chance
         self._fire_due()
+        self._check_awakened(process)
         while self._inbox and not self.is_frozen:
             for _ in range(min(len(self._inbox), chance.randrange(1, 64))):
                 self._inbox.popleft()()

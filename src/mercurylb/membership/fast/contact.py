@@ -66,6 +66,7 @@ class Contact:
         "sequence",
         "session",
         "sign_at",
+        "spoken_incarnation",
         "status",
         "view_incarnation",
         "view_status",
@@ -80,6 +81,8 @@ class Contact:
         self.status = Status.UNKNOWN
         """What we believe about it."""
         self.session = 0
+        self.spoken_incarnation = 0
+        """The highest that this session's own datagrams spoke of; SWIM may know a higher one."""
         self.window = Window()
         self.loss = Loss()
         self.sequence = sequence
@@ -116,6 +119,7 @@ class Contact:
     def take_session(self, session: int) -> None:
         """Begin anew with another process."""
         self.session = session
+        self.spoken_incarnation = 0
         self.window = Window()
         self.loss = Loss()
         self.view_status, self.view_incarnation = Status.UNKNOWN, 0

@@ -298,10 +298,11 @@ class FastDetector:
         """Begin anew with another process of a node."""
         if datagram.session == contact.session:
             return []
-        is_restart = contact.session != 0
+        is_restart, spoken = contact.session != 0, contact.spoken_incarnation
         contact.take_session(datagram.session)
-        is_behind = _is_idle(datagram) or datagram.incarnation <= contact.incarnation
-        if not is_restart or not is_behind or contact.status is not Status.ALIVE:
+        is_joined = not _is_idle(datagram) and datagram.incarnation > spoken
+        is_known = contact.incarnation > spoken  # SWIM has told of the new process already.
+        if not is_restart or contact.status is not Status.ALIVE or is_joined or is_known:
             return []
         self._note(now, f"{contact.node} has restarted")
         return [Found(contact.node, contact.incarnation, DownReason.RESTARTED)]
@@ -311,6 +312,7 @@ class FastDetector:
         if echo and not self._voice.is_echo(echo):
             return  # It answers what another process of this node said.
         contact.heard_at = self.heard_at = now
+        contact.spoken_incarnation = max(contact.spoken_incarnation, datagram.incarnation)
         contact.take_sign(now)
         contact.is_refused = False
         self._inquiry.close(contact)

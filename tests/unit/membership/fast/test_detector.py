@@ -471,6 +471,14 @@ def test_another_process_of_a_node_is_noticed(
     assert of_kind(effects, Found) == expected
 
 
+def test_a_process_that_swim_told_of_first_has_not_restarted() -> None:
+    """It has joined already, so it is not to be taken down again."""
+    stage = Stage("b")
+    stage.know("b", incarnation=8)
+    stage.others["b"] = Other("b", session=71, incarnation=8)
+    assert of_kind(stage.take("b", stage.others["b"].beat()), Found) == []
+
+
 def test_repeated_and_older_datagrams_are_ignored() -> None:
     """A replay keeps nobody alive, neither of this process nor of a former one."""
     stage = Stage("b")

@@ -123,7 +123,8 @@ def test_cluster_that_was_parted_grows_together_again() -> None:
     world.is_lost = world.is_cut = lambda _source, _target: False
     nodes = list(world.nodes.values())
     join(world, nodes[0], nodes[5])
-    world.run_until(lambda: everybody(world, set(world.nodes)), 5.0)
+    # Whom gossip misses is told by the ping of the round, at the latest.
+    world.run_until(lambda: everybody(world, set(world.nodes)), 10.0)
 
 
 @pytest.mark.rule("membership-6.initial")
