@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 NAMESPACE: Final = "metallb"
 DAEMON_SET: Final = "metallb-speaker"
 _SPEAKERS: Final = "app.kubernetes.io/component=speaker"
-_READY_S: Final = 60.0
+_READY_S: Final = 150.0
+"""A node boots its kubelet, containerd and pods in half a minute on a quiet machine."""
 BOOT_S: Final = 1.0
 """Between a light node's return to the LAN and the start of its speaker."""
 

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 PROGRESS_S = 10.0
 CHUNK = 8
+STEP_COUNT = 12
+LARGE_EVERY = 200
+HUGE_EVERY = 1000
 SIZES = (3, 3, 3, 4, 4, 5, 6, 8)
 
 
@@ -50,9 +53,9 @@ def shape_of(seed: int) -> Shape:
     """Return what kind of cluster a seed stands for: most are small, a few are large or mixed."""
     chance = random.Random(seed * 7919 + 1)
     nodes = chance.choice(SIZES)
-    if seed % 1000 == 999:
+    if seed % HUGE_EVERY == HUGE_EVERY - 1:
         nodes = 100
-    elif seed % 40 == 39:
+    elif seed % LARGE_EVERY == LARGE_EVERY - 1:
         nodes = chance.randrange(20, 41)
     is_mixed = seed % 10 == 7 and nodes < 20
     return Shape(
@@ -69,7 +72,7 @@ def shape_of(seed: int) -> Shape:
 def script_of(shape: Shape) -> list[Step]:
     """Return the trouble that a seed stands for."""
     chance = random.Random(shape.seed * 104729 + 2)
-    return random_script(shape, chance, 12 if shape.nodes < 10 else 6)
+    return random_script(shape, chance, STEP_COUNT if shape.nodes < 10 else 6)
 
 
 def play_seed(seed: int, *, shrinks: bool = True) -> Outcome:

@@ -20,12 +20,13 @@ STORIES = {
         2.0 wait
         """,
     ),
-    # The same, where somebody lives who is better ranked for some of what it took.
-    "a pause while learning beside a living node": (
-        Shape(20, nodes=3, services=3),
+    # The same with two that start together: both took everything.
+    "a pause while learning, of two that start": (
+        Shape(20, nodes=2, services=3),
         """
-        0.1 restart 3
-        0.5 pause 3 1.3
+        0.1 restart 1
+        0.0 restart 2
+        0.35 pause 1 1.3
         1.3 wait
         """,
     ),

@@ -320,7 +320,7 @@ class AnnouncerCore:
 
     def _take_macs(self, now: float) -> list[CoreEffect]:
         """Say which MAC addresses are members', and whether some member has not told its own."""
-        others = {view.node for view in self.membership.views(now)} | self._peers
+        others = (self.membership.live() or frozenset()) - {self._node} | self._peers
         has_unknown = not self._notebook.has_all(others)
         macs = self._notebook.macs()
         return _told(self.responder.on_member_macs(macs, now, has_unknown_members=has_unknown))

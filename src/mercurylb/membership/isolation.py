@@ -53,6 +53,11 @@ class Isolation:
         self._denied_since = None
         self._ask_at = now if self.has_carrier else None
 
+    def on_late(self, seconds: float) -> None:
+        """Take off the grace what we ourselves stood still."""
+        if self._since is not None:
+            self._since += seconds
+
     def end(self) -> None:
         """Be isolated no longer."""
         self._since = self._ask_at = self._denied_since = None

@@ -33,7 +33,7 @@ from mercurylb.membership.swim.effect import SwimChanged, SwimDown, SwimEffect, 
 from mercurylb.membership.swim.message import Dead, encode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from mercurylb.membership.fast.detector import FastDetector
     from mercurylb.membership.swim.effect import SwimMember
@@ -80,12 +80,11 @@ class Pair:
 
     # --- what both do ------------------------------------------------------------------------
 
-    def start(self, addresses: Sequence[str], now: float) -> list[PairEffect]:
-        """Be alive, tell that to all addresses, and join the first few."""
+    def start(self, addresses: Iterable[str], now: float) -> list[PairEffect]:
+        """Be alive, and tell that to some addresses."""
         effects = self.take_swim(self.swim.start(now), now)
         effects += self.take_fast(self.detector.on_joined(self.swim.incarnation, now), now)
-        effects += self.greet(addresses, now)
-        return effects + self.join(addresses[:FIRST_JOINS], now)
+        return effects + self.greet(addresses, now)
 
     def greet(self, addresses: Iterable[str], now: float) -> list[PairEffect]:
         """Send what we say about ourselves to some addresses, whoever is there."""

@@ -19,8 +19,11 @@ COME_UP_S = 0.5 + 0.3 + 2.0
 """The last node starts, its brain speaks, it learns who lives."""
 SETTLE_S = 3.0
 """After the last fault: detection of an ill process, a refutation and a handover."""
-SETTLE_WITH_GOSSIP_S = 30.0
-"""Speakers that know gossip only need a suspicion, or a push and pull."""
+SETTLE_WITH_GOSSIP_S = 65.0
+"""Speakers that know gossip only need a suspicion, a push and pull, or to join once more."""
+STEADY_S = 1.0
+"""What is agreed on is to stay so for this long at least."""
+LOOK_S = 0.25
 TOLD_MAX = 120
 
 
@@ -33,7 +36,8 @@ def come_up(shape: Shape) -> Cluster:
     world = Cluster(shape)
     world.start_all()
     with told(world):
-        world.run(COME_UP_S if not shape.gossipers else COME_UP_S + 3.0)
+        world.run(0.5 + 0.3)
+        settle_within(world, COME_UP_S if not shape.gossipers else COME_UP_S + 3.0)
         assert_agreed(world, "after the start")
     return world
 
@@ -56,8 +60,22 @@ def settle(world: Cluster) -> None:
     with told(world):
         world.log("--- quiet")
         quiet(world)
-        world.run(SETTLE_WITH_GOSSIP_S if world.shape.gossipers else SETTLE_S)
+        settle_within(world, SETTLE_WITH_GOSSIP_S if world.shape.gossipers else SETTLE_S)
         assert_agreed(world, "after all faults had ended")
+
+
+def settle_within(world: Cluster, bound_s: float) -> None:
+    """Let time pass until the cluster has agreed for a while, or the bound has."""
+    ends_at = world.now + bound_s
+    agreed_since: float | None = None
+    while world.now < ends_at:
+        world.run(min(LOOK_S, ends_at - world.now))
+        if world.disagreements():
+            agreed_since = None
+        elif agreed_since is None:
+            agreed_since = world.now
+        elif world.now - agreed_since >= STEADY_S:
+            return
 
 
 def assert_agreed(world: Cluster, when: str) -> None:

@@ -344,6 +344,19 @@ def test_a_stalled_node_that_is_alone_owns_again_after_the_grace() -> None:
     assert made.nodes["a"].live() == {"a"}
 
 
+def test_a_stop_while_learning_asks_again() -> None:
+    """The answers may be waiting unread, so the grace is not over."""
+    made = Company("abc")
+    made.start("b", "c")
+    made.make("a")
+    made.do("a", "on_ready", True)
+    made.stopped_until["a"] = made.now + 3.0
+    made.run(3.0)
+    since = made.now
+    made.run(0.1)
+    assert made.told_since("a", since)[:3] == [MemberUp("a"), MemberUp("b"), MemberUp("c")]
+
+
 def test_a_stalled_node_among_gossipers_is_back_once_they_have_answered() -> None:
     """MetalLB's speakers cannot prove anything, but tell by a push and pull if we are dead."""
     made = Company("ayz")
@@ -527,4 +540,4 @@ def test_a_live_member_without_a_word_is_a_suspect_to_people_only() -> None:
             break
     assert view.state == "suspect"
     assert "z" in made.nodes["a"].live()
-    assert made.nodes["a"]._pair.swim.members()["z"].state is State.SUSPECT
+    assert made.nodes["a"]._life.pair.swim.members()["z"].state is State.SUSPECT
