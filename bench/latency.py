@@ -32,11 +32,16 @@ _OUTGOING: Final = 4
 
 
 class Asker:
-    """A socket that sees its own questions leave and the answers come, with their moments."""
+    """Sees its own questions leave and the answers come, with their moments.
+
+    A socket is not shown what it sends itself, so one sends and another one looks.
+    """
 
     def __init__(self, address: str, interface: str) -> None:
         self._address = address
         self._frame = frames.arp_request(SHADOW_MAC, SHADOW4, address)
+        self._sender = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+        self._sender.bind((interface, 0))
         self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
         self._socket.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
         # Outgoing frames are shown to sockets of all protocols only.
@@ -46,7 +51,7 @@ class Asker:
     def ask(self) -> float | None:
         """Ask once; return how long the answer took, None when none came."""
         self._drain()
-        self._socket.send(self._frame)
+        self._sender.send(self._frame)
         sent, end = None, time.monotonic() + TIMEOUT_S
         while (left := end - time.monotonic()) > 0:
             if not select.select([self._socket], [], [], left)[0]:

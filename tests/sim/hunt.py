@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 
 PROGRESS_S = 10.0
 CHUNK = 8
-STEP_COUNT = 12
+STEP_COUNT = 10
 LARGE_EVERY = 200
 HUGE_EVERY = 1000
-SIZES = (3, 3, 3, 4, 4, 5, 6, 8)
+SIZES = (3, 3, 3, 3, 4, 4, 5, 6)
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -56,7 +56,7 @@ def shape_of(seed: int) -> Shape:
     if seed % HUGE_EVERY == HUGE_EVERY - 1:
         nodes = 100
     elif seed % LARGE_EVERY == LARGE_EVERY - 1:
-        nodes = chance.randrange(20, 41)
+        nodes = chance.randrange(20, 31)
     is_mixed = seed % 10 == 7 and nodes < 20
     return Shape(
         seed,

@@ -15,7 +15,7 @@ from tests.sim.hunt import Outcome, play_seed, shape_of
 from tests.sim.world.play import Trouble
 
 SEED_COUNT = int(os.environ.get("MERCURYLB_SIM_SEEDS", "200"))
-SEEN_SEEDS = range(14)
+SEEN_SEEDS = range(24)
 FAULTS = {
     "brain restart", "carrier", "cut", "datagram", "death", "delay", "duplicate", "exchange",
     "failed exchange", "isolation", "kernel answer", "kill", "loss", "one way", "other ranking",
@@ -53,8 +53,8 @@ def test_a_seed_is_played_the_same_again() -> None:
 def test_the_seeds_make_clusters_of_all_sizes() -> None:
     """Small, large and mixed clusters, encrypted ones, and ones without ICMP are among them."""
     shapes = [shape_of(seed) for seed in range(200)]
-    assert {shape.nodes for shape in shapes} >= {3, 4, 5, 6, 8}
-    assert any(20 <= shape.nodes <= 40 for shape in shapes)
+    assert {shape.nodes for shape in shapes} >= {3, 4, 5, 6}
+    assert any(20 <= shape.nodes <= 30 for shape in shapes)
     assert any(shape.gossipers for shape in shapes)
     assert any(shape.is_sealed for shape in shapes)
     assert not all(shape.has_icmp for shape in shapes)

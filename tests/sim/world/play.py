@@ -42,7 +42,7 @@ def come_up(shape: Shape) -> Cluster:
     return world
 
 
-def play(shape: Shape, steps: Sequence[Step], *, part_length: int = 6) -> Cluster:
+def play(shape: Shape, steps: Sequence[Step], *, part_length: int = 5) -> Cluster:
     """Play a script in parts, with an end of all faults and a look at the outcome after each."""
     world = come_up(shape)
     for start in range(0, len(steps), part_length):

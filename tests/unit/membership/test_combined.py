@@ -112,6 +112,7 @@ def test_whom_nobody_knows_is_not_presumed_alive() -> None:
     assert made.nodes["b"].live() == {"b", "c"}
 
 
+@pytest.mark.rule("membership-1.5.join")
 def test_peers_that_are_listed_later_are_joined() -> None:
     """A node that is there but no member is joined soon; whoever is not there, again and again."""
     made = Company("ab")
@@ -404,6 +405,7 @@ def test_a_leaver_is_replaced_before_it_is_silent() -> None:
     assert made.nodes["a"].live() == frozenset()
 
 
+@pytest.mark.rule("membership-1.5.stop")
 def test_a_leaver_lingers_one_second_at_most() -> None:
     """A member that does not echo holds nobody back for longer."""
     made = company("abc")
@@ -526,6 +528,7 @@ def test_cost_of_quiet_times_does_not_grow_with_the_cluster() -> None:
     assert len(made.sent["a"]) - before <= 4 * 11 + 10
 
 
+@pytest.mark.rule("membership-1.5.suspect")
 def test_a_live_member_without_a_word_is_a_suspect_to_people_only() -> None:
     """A suspect still counts as alive."""
     made = Company("az")
