@@ -236,6 +236,8 @@ class Cluster:
         """Keep what a node says."""
         if told.event == "membership.down":
             self.seen[f"found {told.fields['reason']}"] += 1
+        if told.event == "layer2.conflict" and told.level != "info":
+            raise AssertionError(f"{node.name} takes a member for a stranger: {told.fields}")
         fields = " ".join(str(value) for value in told.fields.values())
         self.log(f"{node.name}: {told.event} {fields}")
 
