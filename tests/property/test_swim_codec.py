@@ -177,15 +177,22 @@ def test_a_cut_connection_says_nothing(kind: str, said: Message, data: st.DataOb
 def test_a_flipped_bit_is_noticed_under_encryption_and_never_fatal(
     kind: str, said: list[Message], data: st.DataObject
 ) -> None:
-    """With a key nothing of it is believed; without one it is our own error at worst."""
-    for sent, read in (
-        (CODECS[kind].encode([message.encode(one) for one in said]), read_datagram),
-        (encode_stream(said[0], CODECS[kind]), read_stream),
+    """With a key nothing of it is believed; without one it is our own error at worst.
+
+    Only the version before the nonce is not under memberlist's seal: as version 0 the same text may
+    lose what looks like padding at its end. That is checked for not being fatal alone.
+    """
+    is_sealed = kind not in ("clear", "compressed")
+    label_size = 2 + len("blue") if kind == "labelled" else 0
+    for sent, read, version_at in (
+        (CODECS[kind].encode([message.encode(one) for one in said]), read_datagram, label_size),
+        (encode_stream(said[0], CODECS[kind]), read_stream, label_size + 5),
     ):
         flipped = bytearray(sent)
-        flipped[data.draw(st.integers(0, len(sent) - 1))] ^= 1 << data.draw(st.integers(0, 7))
+        at = data.draw(st.integers(0, len(sent) - 1))
+        flipped[at] ^= 1 << data.draw(st.integers(0, 7))
         found = read(kind, bytes(flipped))
-        assert kind in ("clear", "compressed") or not found
+        assert not is_sealed or at == version_at or not found
 
 
 @given(plain=st.binary(max_size=3000))
