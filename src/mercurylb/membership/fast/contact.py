@@ -42,6 +42,10 @@ class Window:
         return True
 
 
+KERNEL_FIRST_S = 1.0
+"""Whether a kernel can be probed is found out quickly: without it silence is borne for longer."""
+
+
 class Contact:
     """Another of our announcers."""
 
@@ -54,6 +58,7 @@ class Contact:
         "is_refused",
         "is_watched",
         "kernel_at",
+        "kernel_known_by",
         "kernel_probed_at",
         "loss",
         "mark",
@@ -99,6 +104,8 @@ class Contact:
         self.mark = 0
         """An echo of this sequence or a later one answers what we asked since we were in doubt."""
         self.kernel_at = -math.inf
+        self.kernel_known_by = now + KERNEL_FIRST_S
+        """Until then a kernel that has never answered is probed with every beat."""
         self.kernel_probed_at = -math.inf
         self.refused_at = -math.inf
         self.refusals = 0
@@ -115,6 +122,12 @@ class Contact:
             self.sign_at = at
             if self.refused_at < at:
                 self.refusals = 0
+
+    def is_kernel_due(self, now: float, interval_s: float) -> bool:
+        """Return whether its kernel is to be probed although nothing is amiss."""
+        if self.kernel_at == -math.inf and now < self.kernel_known_by:
+            return True
+        return now >= self.kernel_probed_at + interval_s
 
     def take_session(self, session: int) -> None:
         """Begin anew with another process."""

@@ -163,7 +163,13 @@ class FastDetector:
         contact.sign_at = max(contact.sign_at, now)
         contact.refusals, contact.is_refused, contact.hears_us = 0, False, False
         self._roster.place(contact, now)
-        return [self._voice.beat(contact, Flag.ASKS)] if self._voice.is_up else []
+        if not self._voice.is_up:
+            return []
+        effects: list[FastEffect] = [self._voice.beat(contact, Flag.ASKS)]
+        if contact.is_watched:
+            contact.kernel_probed_at = now
+            effects.append(ProbeKernel(contact.address))
+        return effects
 
     def on_forgotten(self, node: str, now: float) -> None:
         """Forget one of ours."""
@@ -444,7 +450,7 @@ class FastDetector:
         for contact in self._roster.watched:
             is_quiet = contact.heard_at is None or contact.heard_at < quiet_since
             effects.append(self._voice.beat(contact, Flag.ASKS if is_quiet else 0))
-            if now >= contact.kernel_probed_at + self._timing.kernel_interval_s:
+            if contact.is_kernel_due(now, self._timing.kernel_interval_s):
                 contact.kernel_probed_at = now
                 effects.append(ProbeKernel(contact.address))
         effects += [self._voice.beat(contact) for contact in self._roster.knocked]

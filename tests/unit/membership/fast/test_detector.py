@@ -174,6 +174,8 @@ def test_a_cut_off_node_is_dead_within_400_ms() -> None:
 def test_silence_is_asked_about() -> None:
     """After 220 ms the node, its kernel and its other observers are asked, again and again."""
     stage = Stage("b", "c")
+    for name in stage.others:
+        stage.machine.on_kernel_answer(ADDRESSES[name], 10.0)
     stage.run(10.1)
     stage.take("c", stage.others["c"].beat())
     stage.run(10.21)
@@ -191,6 +193,20 @@ def test_an_answer_ends_the_question() -> None:
     stage.run(10.3)
     stage.beats()
     assert of_kind(stage.run(10.6), Found) == []
+
+
+def test_a_new_neighbour_s_kernel_is_asked_at_once() -> None:
+    """And with every beat for a second, until it is known whether it can be asked at all."""
+    stage = Stage()
+    stage.others["b"] = Other("b")
+    assert ProbeKernel(ADDRESSES["b"]) in stage.know("b")
+    stage.beats()
+    assert of_kind(stage.run(10.11), ProbeKernel)
+    stage.beats()
+    assert of_kind(stage.run(10.21), ProbeKernel)
+    stage.beats()
+    stage.machine.on_kernel_answer(ADDRESSES["b"], stage.now)
+    assert not of_kind(stage.run(10.31), ProbeKernel)
 
 
 def test_a_kernel_that_answers_buys_time() -> None:
