@@ -19,6 +19,7 @@ format: setup ## rewrite the sources as the formatter wants them
 
 test: setup ## everything: check, then the real cluster tests on the lab (needs root)
 	@$(PY) scripts/check.py
+	@$(PY) -m pytest -q -n2 --dist=worksteal -m whole tests/sim
 	@$(PY) -m lab prepare
 	@$(PY) -m pytest tests/shell tests/interop tests/lab
 

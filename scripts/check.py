@@ -33,6 +33,8 @@ LANES: list[list[tuple[str, list[str]]]] = [
                 "--no-header",
                 "-p",
                 "no:cacheprovider",
+                "-m",
+                "not whole",
                 "-n2",
                 "--dist=worksteal",
                 "tests/tidy",

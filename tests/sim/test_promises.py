@@ -280,7 +280,9 @@ def test_a_lost_carrier_withdraws_at_once(seed: int) -> None:
     of.expect_agreed()
 
 
-@pytest.mark.parametrize("nodes", [30, 60, 100] if IS_LONG else [30, 100])
+@pytest.mark.parametrize(
+    "nodes", [30, *([60] if IS_LONG else []), pytest.param(100, marks=pytest.mark.whole)]
+)
 def test_a_large_cluster_converges(nodes: int) -> None:
     """A hundred nodes find one another, and a death among them is seen as quickly."""
     of = measured(nodes, nodes=nodes, services=6)

@@ -15,6 +15,8 @@ from tests.sim.hunt import Outcome, play_seed, shape_of
 from tests.sim.world.play import Trouble
 
 SEED_COUNT = int(os.environ.get("MERCURYLB_SIM_SEEDS", "200"))
+SMOKE_COUNT = 60
+"""What `make check` plays; the rest is for `make test`."""
 SEEN_SEEDS = range(24)
 FAULTS = {
     "brain restart", "carrier", "cut", "datagram", "death", "delay", "duplicate", "exchange",
@@ -30,7 +32,13 @@ def played(seed: int) -> Outcome:
     return play_seed(seed, shrinks=False)
 
 
-@pytest.mark.parametrize("seed", range(SEED_COUNT))
+@pytest.mark.parametrize(
+    "seed",
+    [
+        seed if seed < SMOKE_COUNT else pytest.param(seed, marks=pytest.mark.whole)
+        for seed in range(SEED_COUNT)
+    ],
+)
 def test_one_right_owner_after_any_trouble(seed: int) -> None:
     """Whatever happened, soon after it ends each service has exactly its best living node."""
     outcome = played(seed)
