@@ -13,6 +13,12 @@ from __future__ import annotations
 
 import msgspec
 
+from mercurylb.bfd.report import BfdReport
+from mercurylb.bfd.settings import BfdSettings
+from mercurylb.bgp.report import SessionReport
+from mercurylb.bgp.route import RouteGroup
+from mercurylb.bgp.settings import PeerSettings
+
 
 class Member(msgspec.Struct, frozen=True):
     """Another node's speaker: where its announcer's heartbeats come from and go to."""
@@ -35,6 +41,14 @@ class Layer2Service(msgspec.Struct, frozen=True):
     """Where this node would answer; None means on every interface."""
 
 
+class BgpPeer(msgspec.Struct, frozen=True):
+    """A neighbour that routes are announced to."""
+
+    settings: PeerSettings
+    bfd: BfdSettings | None = None
+    """None without BFD."""
+
+
 class DesiredState(msgspec.Struct, frozen=True, tag="desired"):
     """Everything the brain wants; replaces whatever it wanted before."""
 
@@ -42,6 +56,9 @@ class DesiredState(msgspec.Struct, frozen=True, tag="desired"):
     members: tuple[Member, ...] = ()
     """All other speakers that take part, alive or not; this node is not among them."""
     layer2: tuple[Layer2Service, ...] = ()
+    bgp_peers: tuple[BgpPeer, ...] = ()
+    """By name; none unless this speaker talks BGP itself."""
+    bgp_routes: tuple[RouteGroup, ...] = ()
 
 
 class Renewal(msgspec.Struct, frozen=True, tag="renewal"):
@@ -124,6 +141,9 @@ class Observation(msgspec.Struct, frozen=True, tag="observation"):
     """Those of the last hours, the latest claim first; bounded."""
     drops: tuple[Count, ...] = ()
     """Frames not answered, by reason; and membership messages refused, as `membership <reason>`."""
+    sessions: tuple[SessionReport, ...] = ()
+    """Every configured BGP peer, by name."""
+    bfd: tuple[BfdReport, ...] = ()
     scheduling: str = ""
     """What the kernel granted the announcer, such as `round robin 10`."""
 
