@@ -138,7 +138,10 @@ def test_a_frozen_api_server(scene: Scene) -> None:
 
 @pytest.mark.rule("controller-2.no-api")
 def test_a_start_without_an_api_server_waits_for_it(scene: Scene) -> None:
-    """A controller that starts while the server is away lives, and serves when it is back."""
+    """A controller that starts while the server is away lives, and serves when it is back.
+
+    The kubelet is told meanwhile that it lives and is not ready, so nobody starts it again.
+    """
     lab = scene.lab
     kept = scene.service("kept")
     before = scene.wait_addresses(kept)
@@ -148,6 +151,9 @@ def test_a_start_without_an_api_server_waits_for_it(scene: Scene) -> None:
     known = len(lab.controller.log())
     lab.controller.start()
     scene.until(lambda: has_said(lab.controller, "kube.waits_for_api", known))
+    host = lab.control_plane
+    probes = [host.http_get(f"http://{host.ipv4}:17472/{path}") for path in ("healthz", "readyz")]
+    assert [probe.status for probe in probes] == [200, 503]
     server.start()
     key = first_service(scene, "late")
     # It has its pod, its lease and its caches still to get.

@@ -38,6 +38,7 @@ from mercurylb.webhook.service import WebhookService
 if TYPE_CHECKING:
     from mercurylb.controller.settings import ControllerSettings
     from mercurylb.kube.store import Wakeup
+    from mercurylb.telemetry.server import Check
 
 LEASE = "mercurylb-controller"
 WEBHOOK_LEASE = "mercurylb-webhook"
@@ -84,37 +85,21 @@ class _App:
         self._dice = random.SystemRandom()
 
     async def run(self) -> None:
-        """Find out who we are, then run everything until told to stop."""
+        """Run everything until told to stop.
+
+        The kubelet gets its answers from the start on, also while the API server is away.
+        """
         told = asyncio.create_task(wait_for_signal())
-        start = asyncio.create_task(self._prepare())
-        await asyncio.wait((told, start), return_when=asyncio.FIRST_COMPLETED)
-        if told.done():
-            start.cancel()
-            raise Stopped
-        owner = start.result()
         informers = self._informers()
-        elector = self._elector(owner, informers.wakeup)
-        actor = elector or SoleActor(self._client)
         registry = Registry()
         add_process_metrics(registry)
-        desk = Desk(
-            informers,
-            actor,
-            allocates=self._settings.allocates,
-            namespace=self._namespace,
-            owner=owner,
-            lb_class=self._settings.lb_class,
-            backend=self._backend,
-            metrics=ControllerMetrics(registry),
-            dice=self._dice,
-        )
-        ready = {"caches": lambda: "" if informers.has_synced else "not filled yet"}
+        ready: dict[str, Check] = {
+            "caches": lambda: "" if informers.has_synced else "not filled yet"
+        }
+        webhooks = self._webhooks(registry) if self._settings.serves_webhooks else None
+        if webhooks is not None:
+            ready["webhooks"] = webhooks.check
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._stop(told, desk, elector))
-            if self._settings.serves_webhooks:
-                webhooks = self._webhooks(registry)
-                ready["webhooks"] = webhooks.check
-                group.create_task(webhooks.run())
             start_servers(
                 group,
                 self._settings,
@@ -122,10 +107,35 @@ class _App:
                 authorize=AccessReviewer(self._client, log=log).status_of,
                 ready=ready,
             )
+            owner = await self._prepared(told)
+            elector = self._elector(owner, informers.wakeup)
+            desk = Desk(
+                informers,
+                elector or SoleActor(self._client),
+                allocates=self._settings.allocates,
+                namespace=self._namespace,
+                owner=owner,
+                lb_class=self._settings.lb_class,
+                backend=self._backend,
+                metrics=ControllerMetrics(registry),
+                dice=self._dice,
+            )
+            group.create_task(self._stop(told, desk, elector))
+            if webhooks is not None:
+                group.create_task(webhooks.run())
             if elector is not None:
                 group.create_task(elector.run())
                 await elector.settled.wait()
             desk.start(group)
+
+    async def _prepared(self, told: asyncio.Task[None]) -> OwnerReference:
+        """Prepare, unless we are told to stop before that is done."""
+        start = asyncio.create_task(self._prepare())
+        await asyncio.wait((told, start), return_when=asyncio.FIRST_COMPLETED)
+        if told.done():
+            start.cancel()
+            raise Stopped
+        return start.result()
 
     async def _prepare(self) -> OwnerReference:
         """Do what has to be done before anything else; an API server that is away is waited for."""

@@ -33,8 +33,8 @@ class Informers:
 
     @property
     def has_synced(self) -> bool:
-        """Tell whether every store has seen a complete list."""
-        return all(watcher.store.has_synced for watcher in self._watchers)
+        """Tell whether there are stores, and every one has seen a complete list."""
+        return bool(self._watchers) and all(watcher.store.has_synced for watcher in self._watchers)
 
     def add(self, resource: Resource[T], selection: Selection = EVERYTHING) -> Store[T]:
         """Make a store of a kind; it fills once `start` was called."""
