@@ -24,4 +24,4 @@ class RouteGroup(msgspec.Struct, frozen=True, gc=False):
     large_communities: tuple[tuple[int, int, int], ...] = ()
     """RFC 8092, ascending."""
     is_leaving: bool = False
-    """Sent with GRACEFUL_SHUTDOWN (RFC 8326) and the lowest preference, and withdrawn soon after."""
+    """Sent with GRACEFUL_SHUTDOWN (RFC 8326) and lowest preference, and withdrawn soon after."""
