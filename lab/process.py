@@ -20,9 +20,10 @@ from lab import netns
 from lab.errors import ProcessError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 _KILL: Final = signal.SIGKILL
+_KILL_ROUNDS_MAX: Final = 10
 _TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
 _PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
 BASE_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -109,6 +110,11 @@ def wait_gone(pid: int, timeout_s: float) -> bool:
         os.close(descriptor)
 
 
+def _await_end(members: Iterable[ProcStat]) -> None:
+    for member in members:
+        wait_gone(member.pid, 5.0)
+
+
 class Process:
     """One process of the lab, found through its record."""
 
@@ -172,11 +178,13 @@ class Process:
 
     def kill(self, number: int = _KILL, *, family: bool = True) -> None:
         """Send a signal (SIGKILL unless told) and, for SIGKILL, wait until it has taken effect."""
+        if number == signal.SIGKILL and family:
+            self._kill_family()
+            return
         members = self.family() if family else [s for s in [self.stat()] if s]
         self.signal(number, family=family)
         if number == signal.SIGKILL:
-            for member in members:
-                wait_gone(member.pid, 5.0)
+            _await_end(members)
             self._reap()
 
     def pause(self) -> None:
@@ -221,6 +229,16 @@ class Process:
         """Forget an ended process and its log."""
         self._table.forget(self.name)
         self.log_path.unlink(missing_ok=True)
+
+    def _kill_family(self) -> None:
+        """End the whole family; what is forked between a look and its signal, the next one finds."""
+        for _ in range(_KILL_ROUNDS_MAX):
+            members = self.family()
+            if not members:
+                break
+            self.signal(signal.SIGKILL, family=True)
+            _await_end(members)
+        self._reap()
 
     def _reap(self) -> None:
         """Collect the exit status when this driver is the parent, so that no zombie stays."""
