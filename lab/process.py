@@ -231,7 +231,7 @@ class Process:
         self.log_path.unlink(missing_ok=True)
 
     def _kill_family(self) -> None:
-        """End the whole family; what is forked between a look and its signal, the next one finds."""
+        """End the family; what is forked between a look and its signal, the next look finds."""
         for _ in range(_KILL_ROUNDS_MAX):
             members = self.family()
             if not members:
