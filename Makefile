@@ -1,6 +1,6 @@
 # `make` or `make help` lists the targets. Each one installs what it lacks and says so.
 .DEFAULT_GOAL := help
-.PHONY: help setup check format test fuzz demo lab bench docs lock clean
+.PHONY: help setup check format test fuzz interop demo lab bench docs lock clean
 
 PY := .venv/bin/python
 
@@ -26,9 +26,12 @@ test: setup ## everything: check, then the real cluster tests on the lab (needs 
 fuzz: setup ## coverage-guided garbage for every decoder, one minute each; SECONDS= and TARGETS= narrow it
 	@$(PY) -m tests.fuzz $(if $(SECONDS),--seconds $(SECONDS)) $(TARGETS)
 
-demo: setup ## the walk-through on a lab of real Kubernetes nodes (needs root)
+interop: setup ## real routers against our announcer, as a table of capabilities (needs root)
+	@$(PY) -m tests.interop.bgp
+
+demo: setup ## the walk-through on a lab of real Kubernetes nodes (needs root); BGP=1 adds its step 10
 	@$(PY) -m lab prepare --profile full
-	@$(PY) -m lab demo
+	@$(PY) -m lab demo $(if $(BGP),--bgp)
 
 lab: setup ## bring a lab up, keep it, and print how to use it (needs root)
 	@$(PY) -m lab prepare --profile full

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench import failover, machine, many, membership, scenarios
+from bench import bgp, bgp_failover, bgp_scale, failover, machine, many, membership, scenarios
 from bench.figures import ELSEWHERE, rows
 from bench.outcome import outcome, totals
 from bench.stage import Pair
@@ -30,6 +30,10 @@ ALL = (
     *scenarios.WIRE,
     failover.SCENARIO,
     membership.SCENARIO,
+    bgp.SCENARIO,
+    bgp_scale.SCENARIO,
+    bgp_failover.SCENARIO,
+    bgp_scale.BFD,
 )
 
 
@@ -83,6 +87,22 @@ def measure(pair: Pair, wanted: frozenset[str], given: argparse.Namespace) -> di
         found |= _failover(pair, given)
     if membership.SCENARIO in wanted and pair.name == "ours":
         found |= membership.measure(given.members)
+    if bgp.SCENARIO in wanted:
+        found |= bgp.measure(pair)
+    if pair.name == "ours":
+        found |= _bgp_alone(wanted, given)
+    return found
+
+
+def _bgp_alone(wanted: frozenset[str], given: argparse.Namespace) -> dict[str, float]:
+    """Measure what no second pair takes part in."""
+    found: dict[str, float] = {}
+    if bgp_scale.SCENARIO in wanted:
+        found |= bgp_scale.measure(given.routes)
+    if bgp_failover.SCENARIO in wanted:
+        found |= bgp_failover.measure(min(given.rounds, bgp_failover.ROUNDS_MAX))
+    if bgp_scale.BFD in wanted:
+        found |= bgp_scale.detect(given.hogs_s)
     return found
 
 
@@ -125,7 +145,7 @@ def parser() -> argparse.ArgumentParser:
         "--fault", nargs="+", choices=tuple(SCENARIOS), metavar="NAME", help=", ".join(SCENARIOS)
     )
     made.add_argument(
-        "--hogs-s", type=float, default=90.0, help="how long 40 CPU hogs run (failover hogs)"
+        "--hogs-s", type=float, default=90.0, help="how long 40 CPU hogs run (failover, bgp-bfd)"
     )
     made.add_argument(
         "--members",
@@ -133,6 +153,13 @@ def parser() -> argparse.ArgumentParser:
         type=int,
         default=membership.REAL,
         help="sizes of memberships of real processes (membership)",
+    )
+    made.add_argument(
+        "--routes",
+        nargs="+",
+        type=int,
+        default=bgp_scale.SIZES,
+        help="sizes of tables (bgp-scale)",
     )
     made.add_argument(
         "--services", type=int, default=many.SERVICES, help="of scenario scale; fewer for a try"

@@ -22,6 +22,7 @@ ELSEWHERE: Final[Mapping[str, float]] = {
     "failover_kill_wire_max_s": 6.5,
     "failover_stop_wire_max_s": 0.057,
     "failover_partition_two_after_max_s": 25.5,
+    "bgp_equal_updates": 100.0,
 }
 """Of MetalLB 0.16 on another machine; its memory was read as resident size."""
 
@@ -85,6 +86,60 @@ def _ratio_most(limit: float) -> Budget:
 
 def _ratio_least(limit: float) -> Budget:
     return Budget(limit, of_ratio=True, is_least=True)
+
+
+def _table_lines(size: str, count: int) -> tuple[Line, ...]:
+    """Return the lines of one size of tables and one number of routers."""
+    ours, theirs = f"bgp_ours_{size}_{count}", f"bgp_gobgp_{size}_{count}"
+    words = {"10k": "10 000", "100k": "100 000"}[size]
+    routers = "a router" if count == 1 else f"{count} routers"
+
+    def line(what: str, text: str, unit: str) -> Line:
+        return Line(f"{ours}_{what}", text, unit, None, f"{theirs}_{what}", "GoBGP")
+
+    found = [
+        line("s", f"{words} routes → all at {routers} (BIRD)", "s"),
+        line("cpu_s", "… CPU", "s"),
+        line("updates", "… UPDATEs per session", ""),
+        line("rss_mb", "… memory (RSS)", "MB"),
+    ]
+    if count == 1:
+        found += [
+            Line(f"bgp_ours_{size}_to_{other.lower()}_s", f"… to {other} instead", "s")
+            for other in ("FRR", "GoBGP")
+        ]
+    return tuple(found)
+
+
+_TRIALS: Final = (
+    ("bfd_cut", "node cut off, BFD 3 x 50 ms"),
+    ("hold_cut", "node cut off, hold time 3 s"),
+    ("bfd_drain", "node drained"),
+    ("bfd_stop", "speaker stopped"),
+    ("bfd_roll", "rolling update"),
+    ("graceful_restart", "all speakers at once, graceful restart"),
+    ("graceful_crash", "speaker killed, graceful restart"),
+    ("bfd_brain", "brain killed"),
+    ("bfd_outage", "no API server"),
+)
+
+
+def _trial_lines(name: str, told: str) -> tuple[Line, ...]:
+    """Return the lines of one trial with flows through a router."""
+    key = f"bgp_{name}"
+    if name == "bfd_cut":
+        budget: Budget | None = Budget(0.3)
+    else:
+        budget = None
+    if name.endswith("_cut"):
+        return (
+            Line(f"{key}_outage_p50_s", f"{told}: longest outage of a flow, p50", "s"),
+            Line(f"{key}_outage_max_s", "… max", "s", budget),
+        )
+    lines = [Line(f"{key}_lost", f"{told}: datagrams lost of 1 000/s", "", Budget(0.0))]
+    if name in {"bfd_brain", "bfd_outage"}:
+        lines.append(Line(f"{key}_dropped", "… sessions that ended", "", Budget(0.0)))
+    return tuple(lines)
 
 
 LINES: Final[tuple[Line, ...]] = (
@@ -226,6 +281,29 @@ LINES: Final[tuple[Line, ...]] = (
     Line("member_real50_pss_mib", "… announcer (PSS)", "MiB"),
     Line("member_real200_cpu_percent", "membership of 200, processes: CPU of a node", "%"),
     Line("member_real200_bytes_per_s", "… bytes sent per node", "B/s"),
+    Line("bgp_update_p50_ms", "service created → first UPDATE at the router, p50", "ms"),
+    Line("bgp_update_p99_ms", "… p99", "ms", Budget(50.0)),
+    Line("bgp_update_all_p50_ms", "… UPDATE of every node, p50", "ms"),
+    Line("bgp_update_all_p99_ms", "… UPDATE of every node, p99", "ms"),
+    Line("bgp_table_p50_ms", "… route in the router's kernel, p50", "ms"),
+    Line("bgp_table_p99_ms", "… route in the router's kernel, p99", "ms"),
+    Line("bgp_gone_p50_ms", "service deleted → route gone, p50", "ms"),
+    Line("bgp_gone_p99_ms", "… p99", "ms"),
+    Line("bgp_many_s", "500 services at once → all in the router's kernel", "s"),
+    Line("bgp_many_create_s", "… of which creating them", "s"),
+    Line("bgp_many_updates", "… UPDATEs of a node", ""),
+    Line("bgp_many_speaker_cpu_s", "… CPU of a speaker", "s"),
+    Line("bgp_equal_updates", "100 equal routes on a new session: UPDATEs", "", Budget(2.0)),
+    *(line for size in ("10k", "100k") for count in (1, 16) for line in _table_lines(size, count)),
+    Line("bgp_one_more_p50_ms", "one more of 10 000 routes → at both routers, p50", "ms"),
+    Line("bgp_memory_empty_pss_mb", "announcer, 2 peers, no routes (PSS)", "MB"),
+    Line("bgp_memory_pss_mb", "announcer, 10 000 routes to 2 peers (PSS)", "MB", Budget(60.0)),
+    Line("bgp_memory_rss_mb", "announcer, 10 000 routes to 2 peers (RSS)", "MB", Budget(60.0)),
+    *(line for name, told in _TRIALS for line in _trial_lines(name, told)),
+    Line("bgp_failed", "trials with a router that were not got through", "", Budget(0.0)),
+    Line("bgp_bfd_idle_cpu_percent", "BFD 3 x 50 ms with 16 peers: CPU", "%"),
+    Line("bgp_bfd_false_downs", "… with 40 CPU hogs: sessions that went down", "", Budget(0.0)),
+    Line("bgp_bfd_longest_gap_ms", "… longest time between two packets", "ms", Budget(150.0)),
 )
 
 

@@ -39,13 +39,14 @@ class Pair:
     speaker: str = OWN
 
 
-def start(
+def start(  # noqa: PLR0913  (what a lab of the bench can be)
     pair: Pair,
     *,
     nodes: int = 3,
     proxy_mode: str = "none",
     has_speaker: bool = True,
     apiserver_args: tuple[str, ...] = (),
+    env: Mapping[str, str] | None = None,
 ) -> LightLab:
     """Bring a lab up with the pair in it."""
     return Lab.light(
@@ -55,6 +56,7 @@ def start(
         speaker=pair.speaker if has_speaker else "",
         apiserver_args=apiserver_args,
         proxy_mode=proxy_mode,
+        env=dict(env or {}),
         # Others may ask for more than our chart gives.
         limited_rights=pair.speaker == OWN,
     )

@@ -69,7 +69,15 @@ def _add_life(commands: Commands[ArgumentParser]) -> None:
     down.add_argument("--all", action="store_true", help="every lab of this machine")
     down.add_argument("--dead", action="store_true", help="every lab whose owner has died")
     _command(commands, "list", verbs.list_labs, "list the labs of this machine")
-    _command(commands, "demo", verbs.demo, "perform the walk-through on a full lab of its own")
+    demo = _command(commands, "demo", verbs.demo, "perform the walk-through on a full lab")
+    which = demo.add_mutually_exclusive_group()
+    which.add_argument(
+        "--bgp", dest="parts", action="store_const", const="all", help="with the step on BGP"
+    )
+    which.add_argument(
+        "--bgp-only", dest="parts", action="store_const", const="bgp", help="that step alone"
+    )
+    demo.set_defaults(parts="layer2")
     text = "feed two controllers the same random objects and compare what they do"
     compare.add_arguments(_command(commands, "compare", compare.run, text))
 
@@ -111,6 +119,17 @@ def _add_processes(commands: Commands[ArgumentParser]) -> None:
         if verb == "kill":
             added.add_argument("--signal", default="SIGKILL", metavar="NAME")
             added.add_argument("--main-only", action="store_true", help="spare what it forked")
+    router = _command(commands, "bgp-router", verbs.bgp_router, "let the router speak BGP (FRR)")
+    router.add_argument("--stop", action="store_true", help="end it")
+    router.add_argument("--asn", type=int, default=64513)
+    router.add_argument("--node-asn", type=int, default=64512, metavar="ASN")
+    router.add_argument("--password", default="", help="for TCP MD5")
+    router.add_argument("--bfd", action="store_true", help="3 x 50 ms")
+    router.add_argument(
+        "--timers", type=int, nargs=2, default=(30, 90), metavar=("KEEPALIVE", "HOLD")
+    )
+    shell = _command(commands, "vtysh", verbs.vtysh, "ask the router, as in its own shell")
+    shell.add_argument("commands", nargs="+", metavar="COMMAND", help="e.g. 'show bgp summary'")
     roll = _command(commands, "roll", verbs.roll, "replace all speakers one by one")
     roll.set_defaults(verb="roll")
     for verb, text in (

@@ -18,6 +18,7 @@ from lab.errors import LabError, WaitTimeout
 from lab.faults import Faults
 from lab.host import Host
 from lab.observe.watch import Observers
+from lab.router import BgpRouter
 from lab.site import Site, clear
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class Lab:
         self.outside = Host(site, "outside", topology.WAN_CLIENT)
         self.faults = Faults(site)
         self.observe = Observers(site)
+        self.bgp = BgpRouter(site)
         self._api: ApiClient | None = None
 
     @staticmethod

@@ -34,6 +34,21 @@ class StepFailed(LabError):  # noqa: N818  (it reads as what happened)
     """A step of a walk-through did not give what it promises."""
 
 
+def expect(holds: object, promise: str) -> None:
+    """Fail the step if what it promises does not hold."""
+    if not holds:
+        raise StepFailed(promise)
+
+
+def await_true(condition: Callable[[], bool], what: str, timeout_s: float = 15.0) -> None:
+    """Wait for something that no command shows."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > deadline:
+            raise StepFailed(f"no {what} within {timeout_s:.0f} s")
+        time.sleep(0.1)
+
+
 class Console:
     """Terminals on the hosts of one lab."""
 
@@ -43,7 +58,7 @@ class Console:
         for manifest in sorted(MANIFESTS.glob("*.yaml")):
             shutil.copy(manifest, self.folder)
         self._env = {
-            "PATH": f"{kube}:{helm.parent}:{BASE_PATH}",
+            "PATH": f"{site.folder('bin')}:{kube}:{helm.parent}:{BASE_PATH}",
             "HOME": str(self.folder),
             "KUBECONFIG": str(site.kubeconfig()),
             "HELM_CACHE_HOME": str(site.folder("helm", "cache")),

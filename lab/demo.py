@@ -14,7 +14,9 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 from lab import Lab, chartrepo
-from lab.console import Console, StepFailed
+from lab.build import apt
+from lab.console import Console, StepFailed, await_true, expect
+from lab.demo_bgp import BgpStep
 from lab.errors import LabError
 from lab.faults import Faults
 from lab.observe.watch import Observers
@@ -36,7 +38,10 @@ _MAC: Final = re.compile(r"(?:[0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}")
 class Demo:
     """The steps of the walk-through on one running lab."""
 
-    def __init__(self, site: Site, console: Console, chart_url: str) -> None:
+    def __init__(self, site: Site, console: Console, chart_url: str, *, parts: str = "all") -> None:
+        self._parts = parts
+        self.count = 0
+        """Steps to be performed."""
         self._site = site
         self._console = console
         self._chart_url = chart_url
@@ -55,8 +60,13 @@ class Demo:
             ("Resilience", self.resilience),
             ("One address, two services", self.two_services),
             ("The other types of services", self.other_types),
+            ("BGP instead", self.bgp),
         ]
+        chosen = {"layer2": steps[:-1], "bgp": [steps[1], steps[-1]]}.get(self._parts, steps)
+        self.count = len(chosen)
         for number, (title, step) in enumerate(steps, start=1):
+            if (title, step) not in chosen:
+                continue
             self._console.title(f"{number}. {title}")
             try:
                 step()
@@ -78,7 +88,7 @@ class Demo:
         out.run("kubectl apply -f why.yaml")
         time.sleep(2)
         seen = out.run("kubectl get service why")
-        _expect("<pending>" in seen, "a service without a load balancer must stay <pending>")
+        expect("<pending>" in seen, "a service without a load balancer must stay <pending>")
         out.say(
             "What is left is a node port behind a forwarding rule of the home router. Here the "
             "router forwards its port 8080 to node n1; a client on the internet gets the page."
@@ -198,8 +208,8 @@ class Demo:
             f"{1000 * gap_s:.0f} ms; the router's rule was not touched."
         )
         out.run(f"curl -sS -m 2 http://{WAN_ROUTER}/", host="outside")
-        _expect(after != before, f"{before} still answers although it is cut off")
-        _expect(gap_s <= FAILOVER_MAX_S, f"the page was away for {gap_s:.2f} s, more than 2 s")
+        expect(after != before, f"{before} still answers although it is cut off")
+        expect(gap_s <= FAILOVER_MAX_S, f"the page was away for {gap_s:.2f} s, more than 2 s")
         out.say(f"The cable of {before} is plugged in again.")
         self._faults.heal(before)
         out.until(
@@ -215,7 +225,7 @@ class Demo:
         out.say("The pool has one address, and it is taken. A second service has to wait.")
         out.run("kubectl apply -f second.yaml")
         seen = out.run("kubectl get service second")
-        _expect("<pending>" in seen, "the second service must stay <pending>")
+        expect("<pending>" in seen, "the second service must stay <pending>")
         out.say("An event says why.")
         out.until(
             "kubectl get events --field-selector involvedObject.name=second",
@@ -233,7 +243,7 @@ class Demo:
             timeout_s=10,
         )
         found = re.search(r"192\.168\.111\.2\d", seen)
-        _expect(found is not None, "the second service has no address of the second range")
+        expect(found is not None, "the second service has no address of the second range")
         if found:
             self._page(f"http://{found[0]}/", host="client")
 
@@ -245,7 +255,7 @@ class Demo:
         out.run("kubectl get services")
         out.say("A ClusterIP is reachable for pods, and for nobody outside the cluster.")
         seen = out.run("kubectl exec toolbox -- wget -q -O - http://web")
-        _expect(_GREETING in seen, "the page must be reachable from a pod")
+        expect(_GREETING in seen, "the page must be reachable from a pod")
         address = out.quiet("kubectl get service web -o 'jsonpath={.spec.clusterIP}'").strip()
         out.fails(f"curl -sS -m 2 http://{address}/")
         out.say("A NodePort is reachable on the address of every node.")
@@ -255,7 +265,13 @@ class Demo:
         seen = out.run(
             "kubectl exec toolbox -- nslookup -type=CNAME web-elsewhere.default.svc.cluster.local"
         )
-        _expect("canonical name = www.example.com" in seen, "the name must be a CNAME")
+        expect("canonical name = www.example.com" in seen, "the name must be a CNAME")
+
+    def bgp(self) -> None:
+        """Let every node announce an address to a router that speaks BGP."""
+        if self._parts == "bgp":
+            self._console.quiet("kubectl apply -f web.yaml")
+        BgpStep(self._site, self._console, self._faults).run()
 
     def _page(self, url: str, *, host: str) -> None:
         """Fetch a page of the web application; new rules may take a moment to be in place."""
@@ -285,11 +301,11 @@ class Demo:
             self._observers.http(url, host="outside") as pages,
             self._observers.owner(FORWARDED_TO) as owners,
         ):
-            _await(lambda: pages.report().succeeded >= PAGES_BEFORE_CUT, "pages before the cut")
+            await_true(lambda: pages.report().succeeded >= PAGES_BEFORE_CUT, "pages before the cut")
             pages_before = pages.report().succeeded
             self._faults.cut(node)
             cut_at = time.monotonic()
-            _await(
+            await_true(
                 lambda: any(line["ok"] and line["t"] > cut_at + 0.5 for line in pages.lines()),
                 "the page after the cut",
             )
@@ -355,19 +371,6 @@ def service_table_is_right(table: str) -> bool:
     ]
 
 
-def _expect(holds: object, promise: str) -> None:
-    if not holds:
-        raise StepFailed(promise)
-
-
-def _await(condition: Callable[[], bool], what: str, timeout_s: float = 15.0) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        if time.monotonic() > deadline:
-            raise StepFailed(f"no {what} within {timeout_s:.0f} s")
-        time.sleep(0.1)
-
-
 def diagnose(console: Console) -> None:
     """Print what a person would look at first when a step failed."""
     console.title("A step failed; the state of the cluster")
@@ -381,15 +384,21 @@ def diagnose(console: Console) -> None:
         console.run(line, check=False)
 
 
-def main() -> int:
-    """Bring a lab up, perform the walk-through, take it down; return the exit status."""
+def main(parts: str = "layer2") -> int:
+    """Bring a lab up, perform the walk-through, take it down; return the exit status.
+
+    ``parts`` is ``layer2`` for nine steps, ``all`` for BGP too, ``bgp`` for that step alone.
+    """
     begin = time.monotonic()
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     try:
+        if parts != "layer2":
+            apt.ensure_packages(apt.ROUTER_PACKAGES)
         with Lab.full(name=NAME, nodes=NODE_COUNT) as lab:
             try:
-                Demo(lab.site, lab.console(), chartrepo.URL).run()
+                demo = Demo(lab.site, lab.console(), chartrepo.URL, parts=parts)
+                demo.run()
             except LabError:
                 diagnose(lab.console())
                 raise
@@ -399,7 +408,7 @@ def main() -> int:
     except KeyboardInterrupt:
         print("\ndemo: interrupted; the lab has been taken down", file=sys.stderr)
         return 130
-    print(f"\ndemo: all nine steps done in {time.monotonic() - begin:.0f} s")
+    print(f"\ndemo: all {demo.count} steps done in {time.monotonic() - begin:.0f} s")
     return 0
 
 

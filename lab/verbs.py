@@ -22,6 +22,7 @@ from lab.errors import LabError
 from lab.failover import SCENARIOS, Stage
 from lab.failover.control import control_of
 from lab.process import BASE_PATH
+from lab.router import RouterOptions
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -134,11 +135,11 @@ def kubectl(given: Namespace) -> int:
     _become(argv, {**os.environ, **_kube_env(place)})
 
 
-def demo(_given: Namespace) -> int:
+def demo(given: Namespace) -> int:
     """Perform the walk-through on a lab of its own."""
     from lab import demo as walkthrough  # noqa: PLC0415  (only here)
 
-    return walkthrough.main()
+    return walkthrough.main(given.parts)
 
 
 def web(given: Namespace) -> int:
@@ -191,6 +192,37 @@ def fault(given: Namespace) -> int:
     in_force = {kind: what for kind, what in asdict(faults.state()).items() if what}
     print(f"faults now: {in_force or 'none'}")
     return 0
+
+
+def bgp_router(given: Namespace) -> int:
+    """Start the router that speaks BGP, or end it."""
+    router = Lab.attach(given.name).bgp
+    if given.stop:
+        router.stop()
+        print("the router speaks no BGP any more")
+        return 0
+    router.start(
+        RouterOptions(
+            asn=given.asn,
+            node_asn=given.node_asn,
+            password=given.password,
+            has_bfd=given.bfd,
+            keepalive_s=given.timers[0],
+            hold_s=given.timers[1],
+        )
+    )
+    print(f"the router (AS {given.asn}) waits for the nodes (AS {given.node_asn}) to call")
+    return 0
+
+
+def vtysh(given: Namespace) -> int:
+    """Run commands in the router's own shell, in place of this process."""
+    place = _site(given)
+    shell = place.folder("bin") / "vtysh"
+    if not shell.exists():
+        raise LabError("no BGP router runs here; `python -m lab bgp-router` starts one")
+    words = [word for command in given.commands for word in ("-c", command)]
+    _become([*netns.enter_argv(place.namespace("router")), str(shell), *words], dict(os.environ))
 
 
 def roll(given: Namespace) -> int:
@@ -295,7 +327,8 @@ def _light(given: Namespace) -> LightLab:
 
 
 def _kube_env(place: site.Site) -> dict[str, str]:
-    path = f"{binaries.kube_dir()}:{paths.REPOSITORY}/.venv/bin:{BASE_PATH}"
+    own = (place.folder("bin"), binaries.kube_dir(), paths.REPOSITORY / ".venv" / "bin")
+    path = ":".join([*map(str, own), BASE_PATH])
     return {"KUBECONFIG": str(place.kubeconfig()), "PATH": path}
 
 

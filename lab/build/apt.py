@@ -45,6 +45,9 @@ FULL_PACKAGES: Final = (
 )
 """What a lab with real kubelets needs."""
 
+ROUTER_PACKAGES: Final = ("frr",)
+"""What a router that speaks BGP needs in addition."""
+
 _POLICY: Final = Path("/usr/sbin/policy-rc.d")
 _LOCK_TIMEOUT_S: Final = 300
 _OPTIONS: Final = ("-qq", "-y", "-o", f"DPkg::Lock::Timeout={_LOCK_TIMEOUT_S}")

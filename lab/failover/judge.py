@@ -9,6 +9,7 @@ stretch of answers of a host that had no reason to answer.
 from __future__ import annotations
 
 import itertools
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -103,12 +104,14 @@ def wire_gap(lines: Sequence[Line], begin: float, end: float) -> float:
     at ``end``.  One question belongs to the answer that ends a gap; a second one went unanswered.
     """
     times = [t for t, _ in answers(lines, begin, end)]
-    asked = [line["t"] for line in lines if line["kind"] == "asked" and begin <= line["t"] <= end]
+    asked = sorted(
+        line["t"] for line in lines if line["kind"] == "asked" and begin <= line["t"] <= end
+    )
     edges = [begin, *times, end]
     found = [
         b - a
         for a, b in itertools.pairwise(edges)
-        if b - a > QUIET_S / 5 and sum(a < t < b for t in asked) > 1
+        if b - a > QUIET_S / 5 and bisect_left(asked, b) - bisect_right(asked, a) > 1
     ]
     return max(found, default=0.0)
 

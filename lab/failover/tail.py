@@ -37,4 +37,4 @@ class Tail:
 
     def forget(self, before: float) -> None:
         """Drop what is older."""
-        self._lines = [line for line in self.lines() if line["t"] >= before]
+        self._lines = [line for line in self.lines() if line.get("t", before) >= before]

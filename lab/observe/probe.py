@@ -1,11 +1,12 @@
 """Try a service again and again and print how each try ended.
 
 ``python -m lab.observe.probe http URL`` makes a new TCP connection for each try;
-``python -m lab.observe.probe udp ADDRESS PORT`` sends numbered datagrams and waits for their echo.
+``python -m lab.observe.probe udp ADDRESS PORT`` sends numbered datagrams and waits for their echo;
+with ``--flows N`` from so many ports in turn, each of which a router may send another way.
 Tries start at a fixed rhythm and overlap, so one that hangs does not hide the next.
 
 Lines: ``{"t": start, "end", "ok", "who" | "error"}``; ``who`` is what the lab's own server says of
-itself, so that a report can tell which pod answered.
+itself, so that a report can tell which pod answered; ``flow`` counts them from 0.
 """
 
 from __future__ import annotations
@@ -90,7 +91,7 @@ class Prober:
         self._timeout_s = timeout_s
         self._running: set[asyncio.Task[None]] = set()
         self._echo = Echo()
-        self._transport: asyncio.DatagramTransport | None = None
+        self._transports: list[asyncio.DatagramTransport] = []
         self._number = 0
 
     async def run(self, given: argparse.Namespace) -> None:
@@ -102,14 +103,16 @@ class Prober:
         target = Target(given.target) if given.protocol == "http" else None
         if target is None:
             where = (given.target, given.port)
-            made = await loop.create_datagram_endpoint(lambda: self._echo, remote_addr=where)
-            self._transport = made[0]
+            for _ in range(given.flows):
+                made = await loop.create_datagram_endpoint(lambda: self._echo, remote_addr=where)
+                self._transports.append(made[0])
         begin = due = time.monotonic()
         while not stop.is_set():
             now = time.monotonic()
             if given.duration_s and now > begin + given.duration_s:
                 break
-            task = asyncio.create_task(self._try(target))
+            self._number += 1
+            task = asyncio.create_task(self._try(target, self._number))
             self._running.add(task)
             task.add_done_callback(self._running.discard)
             due = max(due + given.interval_ms / 1000, now)
@@ -120,26 +123,25 @@ class Prober:
         if self._running:
             await asyncio.wait(self._running, timeout=self._timeout_s)
 
-    async def _try(self, target: Target | None) -> None:
+    async def _try(self, target: Target | None, number: int) -> None:
         begin = time.monotonic()
         try:
             async with asyncio.timeout(self._timeout_s):
-                told = await (try_http(target) if target else self._try_udp())
+                told = await (try_http(target) if target else self._try_udp(number))
         except TimeoutError:
             told = {"ok": False, "error": "timeout"}
         except OSError as failed:
             told = {"ok": False, "error": failed.strerror or type(failed).__name__}
         line = {"t": round(begin, 6), "end": round(time.monotonic(), 6), **told}
+        if len(self._transports) > 1:
+            line["flow"] = number % len(self._transports)
         sys.stdout.write(json.dumps(line) + "\n")
         sys.stdout.flush()
 
-    async def _try_udp(self) -> dict[str, Any]:
-        self._number += 1
-        number = self._number
+    async def _try_udp(self, number: int) -> dict[str, Any]:
         waiter: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._echo.waiting[number] = waiter
-        if self._transport is not None:
-            self._transport.sendto(f"{number} ?".encode())
+        self._transports[number % len(self._transports)].sendto(f"{number} ?".encode())
         try:
             return {"ok": True, "who": await waiter}
         finally:
@@ -153,6 +155,7 @@ def main() -> None:
     parser.add_argument("target", help="a URL, or an address for udp")
     parser.add_argument("port", type=int, nargs="?", default=0)
     parser.add_argument("--interval-ms", type=float, default=20.0)
+    parser.add_argument("--flows", type=int, default=1, help="source ports of udp, in turn")
     parser.add_argument("--timeout-ms", type=float, default=1000.0)
     parser.add_argument("--duration-s", type=float, default=0.0, help="0 means until stopped")
     given = parser.parse_args()

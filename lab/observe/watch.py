@@ -102,10 +102,17 @@ class Observers:
         return Watch(process, lambda lines: report.probes(lines, quiet_s=quiet_s))
 
     def udp(
-        self, address: str, port: int, *, host: str = "client", interval_ms: float = 10.0
+        self,
+        address: str,
+        port: int,
+        *,
+        host: str = "client",
+        interval_ms: float = 10.0,
+        flows: int = 1,
     ) -> Watch[report.ProbeReport]:
-        """Send numbered datagrams to an echo service."""
+        """Send numbered datagrams to an echo service, from several ports in turn if asked."""
         words = ["udp", address, str(port), "--interval-ms", str(interval_ms)]
+        words += ["--flows", str(flows)]
         quiet_s = max(0.1, interval_ms * 5 / 1000)
         process = self._start("probe", host, words)
         return Watch(process, lambda lines: report.probes(lines, quiet_s=quiet_s))

@@ -30,6 +30,7 @@ from mercurylb.plan.desired import (
     OwnedService,
     Renewal,
 )
+from tests.fuzz import bfd
 from tests.fuzz.checks import (
     CLEAR,
     IPV4,
@@ -171,6 +172,8 @@ TARGETS: Mapping[str, Target] = {
     "ndp": Target(ours(ndp.decode), (SOLICITATION,)),
     "ndp-advertisement": Target(ours(ndp.decode_advertisement), (ADVERTISEMENT,)),
     "responder": Target(check_responder, (*ARP, SOLICITATION, ADVERTISEMENT)),
+    "bfd-packet": Target(ours(bfd.check_packet), bfd.PACKETS),
+    "bfd-session": Target(bfd.check_table, bfd.SCRIPTS),
     "netlink": Target(
         ours(netlink.decode),
         (

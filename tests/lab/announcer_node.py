@@ -67,6 +67,7 @@ def main() -> int:
     parser.add_argument("--exclude", default="^lo$")
     parser.add_argument("--lease", type=float, default=600.0)
     parser.add_argument("--log-level", default="info")
+    parser.add_argument("--bgp-listen-port", type=int, default=0)
     arguments = parser.parse_args()
     settings = AnnouncerSettings(
         node=arguments.node,
@@ -74,6 +75,7 @@ def main() -> int:
         if arguments.address
         else None,
         excluded_interfaces=(re.compile(arguments.exclude),),
+        bgp_listen_port=arguments.bgp_listen_port,
         lease_s=arguments.lease,
         log_level=arguments.log_level,
     )

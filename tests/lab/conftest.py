@@ -110,7 +110,5 @@ def webhook_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebhookLab
         nodes=2,
         controller_args=("--webhook-mode=enabled",),
         apiserver_args=options,
-        # The backend that restricts least: the native one knows no BFD.
-        env={"METALLB_BGP_TYPE": "frr"},
     ) as lab:
         yield WebhookLab(lab, log)

@@ -127,6 +127,7 @@ def played(webhook_lab: WebhookLab) -> WebhookLab:
         _serve_and_withdraw(scene)
         _wait_in_vain(scene)
         _validate(scene)
+        _tell_a_peer(scene)
     finally:
         scene.close()
     _scrape(lab, lab.control_plane)
@@ -200,6 +201,31 @@ def _validate(scene: Scene) -> None:
         "spec": {"communities": []},
     }
     scene.create(f"/apis/metallb.io/v1beta1/namespaces/{HOME}/communities", community)
+
+
+def _tell_a_peer(scene: Scene) -> None:
+    """Announce a service to a peer that never answers, then to nobody."""
+    lab, home = scene.lab, f"/apis/metallb.io/v1beta1/namespaces/{HOME}"
+    head = {"apiVersion": "metallb.io/v1beta1", "kind": "BGPAdvertisement"}
+    made = scene.create(f"{home}/bgpadvertisements", {**head, "metadata": {"name": scene.name}})
+    key = scene.service("told", selector={"app": scene.name})
+    kinds = (
+        f"{home}/servicebgpstatuses",
+        f"/apis/mercurylb.io/v1alpha1/namespaces/{HOME}/bgpsessions",
+    )
+
+    def are_there() -> bool:
+        return all(
+            item.get("status", {}).get("node")
+            for kind in kinds
+            for item in lab.api.get(kind)["items"] or [{}]
+        )
+
+    scene.until(are_there, "status and session are told", 30)
+    lab.api.delete(f"{home}/bgpadvertisements/{made['metadata']['name']}")
+    lab.api.delete(f"/apis/metallb.io/v1beta2/namespaces/{HOME}/bgppeers/{scene.name}")
+    scene.until(lambda: not any(lab.api.get(kind)["items"] for kind in kinds), "they are gone", 30)
+    scene.delete(key)
 
 
 def _scrape(lab: LightLab, host: Host) -> None:

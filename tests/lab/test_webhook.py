@@ -213,14 +213,16 @@ def test_row_other_namespaces(desk: Desk, kind: str) -> None:
 
 
 @pytest.mark.rule("config-11.2.cases")
-def test_row_peers_of_one_address(desk: Desk) -> None:
-    """With FRR two peers of one address need selectors that do not overlap."""
+def test_row_advertisements_that_disagree(desk: Desk) -> None:
+    """Two preferences for one route, unless they are for different nodes."""
+    desk.create("IPAddressPool", "a", addresses=["10.1.0.0/28"])
     selector = {"nodeSelectors": [{"matchLabels": {"kubernetes.io/hostname": "n1"}}]}
     other = {"nodeSelectors": [{"matchLabels": {"kubernetes.io/hostname": "n2"}}]}
-    desk.create("BGPPeer", "p", **PEER | selector)
-    desk.refused(lambda: desk.create("BGPPeer", "q", **PEER))
-    desk.refused(lambda: desk.create("BGPPeer", "q", **PEER | selector))
-    desk.create("BGPPeer", "q", **PEER | other)
+    desk.create("BGPAdvertisement", "p", localPref=1, **selector)
+    said = desk.refused(lambda: desk.create("BGPAdvertisement", "q", localPref=2))
+    assert "invalid local preference 2" in said
+    desk.refused(lambda: desk.create("BGPAdvertisement", "q", localPref=2, **selector))
+    desk.create("BGPAdvertisement", "q", localPref=2, **other)
 
 
 @pytest.mark.rule("config-11.1.bfd-delete", "config-11.1.delete")

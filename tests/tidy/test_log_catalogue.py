@@ -7,9 +7,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = (
-    "alloc|announcer|config|controller|daemon|kube|layer2|log|membership|metrics|speaker|webhook"
+    "alloc|announcer|bfd|bgp|config|controller|daemon|frr|kube|layer2|log|membership|metrics"
+    "|speaker|webhook"
 )
-CONSTANT = re.compile(rf"(?<!import )\"((?:{ROOMS})\.[a-z0-9_]+)\"")
+CONSTANT = re.compile(rf"(?<!import )\"((?:{ROOMS})\.(?!conf\")[a-z0-9_]+)\"")
 ROW = re.compile(r"^\| `([a-z0-9_.]+)` \|", re.MULTILINE)
 
 

@@ -44,6 +44,8 @@ class AnnouncerSettings(msgspec.Struct, frozen=True):
     """An interface whose name one of these finds (unanchored) does not exist for layer 2."""
     gratuitous_interval_s: int = 0
     """`--gratuitous-arp-interval`; 0 sends bursts only."""
+    bgp_listen_port: int = 0
+    """Where BGP peers may call; 0: they are only called."""
     lease_s: float = BRAIN_LEASE_S
     """After this long without a message from the brain all addresses are withdrawn."""
     log_level: str = "info"

@@ -1,8 +1,9 @@
 """The announcer on real sockets: carries out what the core decides and feeds it what happens.
 
-The composition only: `gossip` has the membership's sockets, `ports` those of the interfaces. Every
-fact is taken in behind what is long overdue, so that a process which stood still finds that out
-before it believes what waited for it.
+The composition only: `gossip` has the membership's sockets, `ports` those of the interfaces,
+`routing_wire` those towards routers, which is imported when there is a BGP peer for the first time.
+Every fact is taken in behind what is long overdue, so that a process which stood still finds that
+out before it believes what waited for it.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ import time
 from typing import TYPE_CHECKING
 
 from mercurylb.announcer.core import AnnouncerCore, CoreEffect, Finish, Observe, Tell
+from mercurylb.announcer.desk import Desk
 from mercurylb.announcer.gossip import Gossip
 from mercurylb.announcer.ports import Ports, without
+from mercurylb.errors import LinkError
 from mercurylb.layer2.interface import IFF_RUNNING, Link, NodeInterfaces, select_interfaces
 from mercurylb.layer2.responder import Responder
 from mercurylb.membership.combined import CombinedMembership
@@ -28,13 +31,16 @@ from mercurylb.net.driver import Driver
 from mercurylb.net.fence import Fence
 from mercurylb.net.links import LinkWatch
 from mercurylb.net.prober import link_of
+from mercurylb.net.turns import Turns
 from mercurylb.plan.desired import BrainMessage, DesiredState
+from mercurylb.plan.desk import AskPeers, DeskError, PeersAnswer, Question
 from mercurylb.telemetry import logs as log
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
+    from mercurylb.announcer.routing_wire import RoutingWire
     from mercurylb.announcer.settings import AnnouncerSettings, MembershipSettings
 
 OBSERVE_DELAY_S = 0.005
@@ -71,6 +77,11 @@ class Wire:
         self._driver: Driver[CoreEffect] = Driver(self.core, self._perform)
         self._fence = Fence()
         self._ports = Ports(self.core, self._driver, self._fence, on_retry=self._retry_interfaces)
+        self._turns = Turns()
+        self._routing: RoutingWire | None = None
+        self._links_known: list[Link] | None = None
+        self._unfinished_count = 0
+        self._desk = self._open_desk()
         self._found = NodeInterfaces()
         self._carrier = Carrier(settings.membership)
         self._channel: Channel[BrainMessage] | None = None
@@ -93,12 +104,19 @@ class Wire:
         self._schedule_observation()
 
     def stop(self) -> None:
-        """Begin the planned stop."""
+        """Begin the planned stop; both parts at once, and the end is when both have finished."""
+        self._unfinished_count = 1 if self._routing is None else 2
+        if self._routing is not None:
+            self._routing.stop()
         self._driver.take(self.core.on_stop(self._driver.catch_up()))
 
     def close(self) -> None:
         """Close every socket."""
         self._driver.close()
+        if self._desk is not None:
+            self._desk.close()
+        if self._routing is not None:
+            self._routing.close()
         self._fence.close()
         self._links.close()
         if self._gossip is not None:
@@ -114,13 +132,36 @@ class Wire:
         self._driver.take(self.core.on_brain_message(message, now))
         if isinstance(message, DesiredState):
             self._on_desired()
+            if message.bgp_peers:
+                self._need_routing()
+        if self._routing is not None:
+            self._routing.on_brain_message(message)
+
+    def _need_routing(self) -> None:
+        """Have what BGP needs: 6 MB and a moment for the imports, so not before it is needed."""
+        if self._routing is not None or self._unfinished_count:
+            return
+        from mercurylb.announcer.routing_wire import RoutingWire  # noqa: PLC0415
+
+        self._routing = RoutingWire(
+            self._settings,
+            self._turns,
+            on_observe=self._schedule_observation,
+            on_tell=_tell,
+            on_finished=self._part_finished,
+        )
+        if self._links_known is not None:
+            self._routing.on_links(self._links_known)
 
     def _on_links(self, links: list[Link]) -> None:
+        self._links_known = links
         self._found = select_interfaces(links, self._settings.excluded_interfaces)
         if self._gossip is not None:
             self._gossip.on_links(links)
         self._carrier.on_links(links)
         self._tell_links(self._found)
+        if self._routing is not None:
+            self._routing.on_links(links)
 
     def _retry_interfaces(self, broken: frozenset[int]) -> None:
         self._tell_links(without(self._found, broken))
@@ -141,11 +182,34 @@ class Wire:
             case Observe():
                 self._schedule_observation()
             case Tell():
-                _WRITERS[effect.level](effect.event, **effect.fields)
+                _tell(effect)
             case Finish():
-                self._on_finished()
+                self._part_finished()
             case _:
                 self._ports.perform(effect)
+
+    def _part_finished(self) -> None:
+        self._unfinished_count -= 1
+        if not self._unfinished_count:
+            self._on_finished()
+
+    # --- the desk ----------------------------------------------------------------------------
+
+    def _open_desk(self) -> Desk | None:
+        """Go without when another announcer of this network namespace has it."""
+        try:
+            return Desk(self._answer, self._turns)
+        except LinkError as error:
+            log.warning("announcer.desk_taken", error=str(error))
+            return None
+
+    def _answer(self, question: Question) -> object:
+        if self._routing is not None:
+            return self._routing.answer(question)
+        node = self._settings.node
+        if isinstance(question, AskPeers):
+            return PeersAnswer(node, (), ())
+        return DeskError(f"there is no peer {question.peer} on {node}")
 
     # --- observations ------------------------------------------------------------------------
 
@@ -167,14 +231,17 @@ class Wire:
         drops = self._ports.drops()
         if self._gossip is not None:
             drops |= self._gossip.drops()
-        self._channel.send(
-            self.core.observation(
-                time.monotonic(),
-                loop_lag_s=self._driver.take_lag(),
-                scheduling=self._scheduling,
-                drops=drops,
-            )
+        lag_s = self._driver.take_lag()
+        if self._routing is not None:
+            drops |= self._routing.drops()
+            lag_s = max(lag_s, self._routing.take_lag())
+        now = time.monotonic()
+        observation = self.core.observation(
+            now, loop_lag_s=lag_s, scheduling=self._scheduling, drops=drops
         )
+        if self._routing is not None:
+            observation = self._routing.observed(observation, now)
+        self._channel.send(observation)
 
 
 class Carrier:
@@ -197,6 +264,10 @@ class Carrier:
             self.is_running = bool(found[0].flags & IFF_RUNNING)
         else:
             self.is_running = not self._has_been_seen
+
+
+def _tell(told: Tell) -> None:
+    _WRITERS[told.level](told.event, **told.fields)
 
 
 def _perform_gossip(gossip: Gossip, effect: SendDatagram | Exchange | ProbeKernel) -> None:

@@ -14,7 +14,7 @@ from typing import Annotated, Final, TypeAlias
 
 import msgspec
 
-from mercurylb.api.meta import GROUP, ObjectMeta
+from mercurylb.api.meta import ObjectMeta
 from mercurylb.api.schema import Schema
 
 if typing.TYPE_CHECKING:
@@ -34,7 +34,7 @@ _ABSENT: Final = (NoneType, msgspec.UnsetType)
 def crd(definition: Definition) -> Node:
     """Give the CustomResourceDefinition of a kind, complete but for the CA of its webhook."""
     spec: Node = {
-        "group": GROUP,
+        "group": definition.group,
         "names": {
             "kind": definition.kind,
             "listKind": f"{definition.kind}List",
@@ -49,7 +49,7 @@ def crd(definition: Definition) -> Node:
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{definition.plural}.{GROUP}"},
+        "metadata": {"name": f"{definition.plural}.{definition.group}"},
         "spec": spec,
     }
 

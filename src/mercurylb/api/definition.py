@@ -1,4 +1,4 @@
-"""The nine kinds of `metallb.io` by name: what their definitions say beside the fields.
+"""The nine kinds of `metallb.io` by name, and one of ours: what definitions say beside the fields.
 
 The fields are in the structs; `crd` puts both together. Daemons do not import this: it is for
 `scripts/crds.py` and for commands.
@@ -14,10 +14,12 @@ from mercurylb.api.bfd_profile import BFDProfile
 from mercurylb.api.bgp_advertisement import BGPAdvertisement
 from mercurylb.api.bgp_peer import BGPPeer
 from mercurylb.api.bgp_peer_v1beta1 import BGPPeerV1Beta1
+from mercurylb.api.bgp_session import BGPSession
 from mercurylb.api.community import Community
 from mercurylb.api.configuration_state import ConfigurationState
 from mercurylb.api.ip_address_pool import IPAddressPool
 from mercurylb.api.l2_advertisement import L2Advertisement
+from mercurylb.api.meta import GROUP, OWN_GROUP
 from mercurylb.api.service_bgp_status import ServiceBGPStatus
 from mercurylb.api.service_l2_status import ServiceL2Status
 
@@ -59,6 +61,7 @@ class Definition(msgspec.Struct, frozen=True):
     columns: tuple[Column, ...]
     versions: tuple[Version, ...]
     conversion: ConversionWebhook | None = None
+    group: str = GROUP
 
     @property
     def singular(self) -> str:
@@ -152,5 +155,22 @@ DEFINITIONS: Final = (
         "servicel2statuses",
         (Column("Allocated Node", ".status.node"), *_SERVICE),
         (Version("v1beta1", ServiceL2Status),),
+    ),
+    Definition(
+        "BGPSession",
+        "bgpsessions",
+        (
+            Column("Node", ".status.node"),
+            Column("Peer", ".status.peer"),
+            Column("Address", ".status.address"),
+            Column("State", ".status.state"),
+            Column("BFD", ".status.bfd"),
+            Column("Prefixes", ".status.prefixes", "integer"),
+            Column("Since", ".status.since", "date"),
+            Column("Age", ".metadata.creationTimestamp", "date", priority=1),
+            Column("Reason", ".status.reason", priority=1),
+        ),
+        (Version("v1alpha1", BGPSession),),
+        group=OWN_GROUP,
     ),
 )

@@ -9,7 +9,9 @@ import msgspec
 from mercurylb.api.schema import ATOMIC, Schema
 
 GROUP: Final = "metallb.io"
-"""The API group of all kinds that are ours to define."""
+"""The API group of all kinds that MetalLB has too."""
+OWN_GROUP: Final = "mercurylb.io"
+"""Of kinds that MetalLB has not."""
 
 
 class OwnerReference(msgspec.Struct, frozen=True, rename="camel", gc=False):

@@ -8,6 +8,11 @@ import msgspec
 
 from mercurylb.api.meta import NoFields, ObjectMeta
 from mercurylb.api.schema import IMMUTABLE, Schema
+from mercurylb.api.service_l2_status import (
+    NODE_LABEL,
+    SERVICE_NAME_LABEL,
+    SERVICE_NAMESPACE_LABEL,
+)
 
 GENERATE_NAME: Final = "bgp-"
 
@@ -34,3 +39,15 @@ class ServiceBGPStatus(msgspec.Struct, frozen=True, rename="camel", omit_default
         None
     )
     status: Annotated[ServiceBGPStatusStatus | None, Schema("To whom the node announces.")] = None
+
+    @property
+    def service_key(self) -> str | None:
+        """Give `namespace/name` of the service by its labels; None if a label is missing."""
+        labels = self.metadata.labels or {}
+        namespace, name = labels.get(SERVICE_NAMESPACE_LABEL), labels.get(SERVICE_NAME_LABEL)
+        return f"{namespace}/{name}" if namespace and name else None
+
+    @property
+    def node(self) -> str | None:
+        """Give the node by its label; None if it is missing."""
+        return (self.metadata.labels or {}).get(NODE_LABEL)

@@ -28,3 +28,25 @@ class BfdReport(msgspec.Struct, frozen=True, gc=False):
     up_count: int = 0
     down_count: int = 0
     dropped_count: int = 0
+
+
+class BfdDetail(msgspec.Struct, frozen=True, gc=False):
+    """What else is known of one BFD session, for somebody who looks for a fault."""
+
+    discriminator: int
+    remote_discriminator: int = 0
+    remote_state: str = ""
+    remote_transmit_interval_ms: float = 0.0
+    """The least it wishes to send at."""
+    remote_receive_interval_ms: float = 0.0
+    """The least it is ready to receive at; 0 asks for no packets."""
+    remote_multiplier: int = 0
+    is_polling: bool = False
+    is_passive: bool = False
+    authentication: str = ""
+    silent_s: float | None = None
+    """Since its latest packet; None before the first."""
+    dropped: dict[str, int] = {}
+    """Packets for it that were not believed, by reason."""
+    send_error: str = ""
+    """Why the latest packet could not be sent; empty if it could."""

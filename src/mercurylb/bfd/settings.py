@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from mercurylb.bfd.auth import Authentication
+
 
 class BfdSettings(msgspec.Struct, frozen=True, gc=False):
     """The timing of one session; the defaults are FRR's (spec: bgp-native §2.14)."""
@@ -16,3 +18,4 @@ class BfdSettings(msgspec.Struct, frozen=True, gc=False):
     is_passive: bool = False
     minimum_ttl: int = 254
     """Of packets that come over several hops."""
+    authentication: Authentication | None = None

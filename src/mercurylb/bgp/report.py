@@ -47,6 +47,10 @@ class SessionReport(msgspec.Struct, frozen=True):
     """Of the established session: `ipv4`, `ipv6`."""
     capabilities: tuple[str, ...] = ()
     """What both sides have, such as `route refresh`."""
+    capabilities_offered: tuple[str, ...] = ()
+    """In our latest OPEN."""
+    capabilities_received: tuple[str, ...] = ()
+    """In the peer's latest OPEN."""
     prefixes_sent: int = 0
     """In the peer's hands now."""
     prefixes_pending: int = 0

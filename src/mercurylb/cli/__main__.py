@@ -26,7 +26,8 @@ def command() -> click.Group:
     """Give the command with all its subcommands; none of them imports more than click yet."""
     import click  # noqa: PLC0415 (an extra)
 
-    from mercurylb.cli.explain import explain  # noqa: PLC0415 (need click)
+    from mercurylb.cli.bgp import bgp  # noqa: PLC0415 (need click)
+    from mercurylb.cli.explain import explain  # noqa: PLC0415
     from mercurylb.cli.migrate import migrate  # noqa: PLC0415
     from mercurylb.cli.options import EXIT_CODES  # noqa: PLC0415
     from mercurylb.cli.plan import plan  # noqa: PLC0415
@@ -46,7 +47,7 @@ def command() -> click.Group:
         fish_source.
         """
 
-    for each in (explain, who, validate, plan, snapshot, migrate):
+    for each in (explain, who, bgp, validate, plan, snapshot, migrate):
         mercurylb.add_command(each)
     return mercurylb
 

@@ -14,8 +14,22 @@ from mercurylb.cli.validation import with_cluster_ips
 from mercurylb.config.compilation import compile_config
 from mercurylb.config.resources import for_controller
 from mercurylb.errors import ConfigError, Problem
-from mercurylb.plan.preview import ChangeKind, PoolChange, ServiceChange, plan_changes
+from mercurylb.plan.preview import (
+    ChangeKind,
+    PoolChange,
+    ServiceChange,
+    plan_changes,
+    with_addresses,
+)
+from mercurylb.plan.preview_routes import (
+    Placement,
+    RouteChange,
+    RouteChangeKind,
+    plan_route_changes,
+)
+from mercurylb.plan.request import listed
 from mercurylb.plan.salvage import salvage
+from mercurylb.plan.service import is_ours
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -42,6 +56,15 @@ _WORDS: Final = {
 }
 
 
+ROUTES_MAX: Final = 50
+"""JSON has them all."""
+_ROUTE_WORDS: Final = {
+    RouteChangeKind.TOLD: ("+", "good", "would go to {peers} from {nodes}{how}"),
+    RouteChangeKind.WITHDRAWN: ("-", "warning", "would not go to {peers} from {nodes} any more"),
+    RouteChangeKind.CHANGED: ("~", "", "would go to {peers} from {nodes} otherwise{how}"),
+}
+
+
 class Edit(msgspec.Struct, frozen=True):
     """What is to be done to the objects of a cluster."""
 
@@ -63,6 +86,8 @@ class Outlook(msgspec.Struct, frozen=True):
     """Those that have no address now, and would have none."""
     unchanged: int
     pools: tuple[PoolChange, ...]
+    routes: tuple[RouteChange, ...] = ()
+    """What nodes would tell their BGP peers otherwise."""
 
 
 def read_edit(paths: Iterable[str], *, deleted: Iterable[str], is_replacing: bool) -> Edit:
@@ -155,6 +180,30 @@ def _compared(before: Snapshot, after: Snapshot) -> Outlook:
         pending=tuple(pending),
         unchanged=len(found.services) - len(found.changed) - len(pending),
         pools=tuple(pool for pool in found.pools if pool.before != pool.after),
+        routes=_routes(before, after, services, found.services),
+    )
+
+
+def _routes(
+    before: Snapshot,
+    after: Snapshot,
+    services: Iterable[Service],
+    changes: Iterable[ServiceChange],
+) -> tuple[RouteChange, ...]:
+    """Compare routes, unless the speakers would refuse what is new, or cannot be asked of now."""
+    old, _ = compile_config(before.resources())
+    new, _ = compile_config(after.resources())
+    if old is None or new is None:
+        return ()
+    then = {change.service: change.addresses_after for change in changes}
+    placed = [with_addresses(each, then.get(each.metadata.key, ())) for each in services]
+    lb_class = before.settings.lb_class
+    return plan_route_changes(
+        Placement(old, [each for each in before.services if is_ours(each, lb_class)]),
+        Placement(new, [each for each in placed if is_ours(each, lb_class)]),
+        nodes=after.nodes,
+        endpoint_slices=after.endpoint_slices,
+        ignore_exclude_lb=after.settings.ignore_exclude_lb,
     )
 
 
@@ -185,11 +234,22 @@ def to_lines(outlook: Outlook) -> Iterator[tuple[str, str]]:
         reason = change.reason.rpartition(_BEFORE_REASON)[2]
         reason = f": {reason}" if reason else ""
         yield kind, f"{sign} Service {change.service} {said}{reason}"
+    yield from _route_lines(outlook.routes)
     for pool in outlook.pools:
         yield "", f"  Pool {pool.pool}: {_usage(pool.before)} now, {_usage(pool.after)} then"
     counted = {kind: sum(each.kind is kind for each in outlook.changed) for kind in ChangeKind}
     words = ", ".join(f"{count} {kind.value}" for kind, count in counted.items() if count)
     yield "", f"Plan: {words or 'no service changes'}, {outlook.unchanged} unchanged."
+
+
+def _route_lines(routes: tuple[RouteChange, ...]) -> Iterator[tuple[str, str]]:
+    for change in routes[:ROUTES_MAX]:
+        sign, kind, words = _ROUTE_WORDS[change.kind]
+        how = f" ({change.attributes})" if change.attributes else ""
+        said = words.format(peers=listed(change.peers), nodes=listed(change.nodes), how=how)
+        yield kind, f"{sign} Route {change.prefix} of {change.service} {said}"
+    if len(routes) > ROUTES_MAX:
+        yield "", f"  Route and {len(routes) - ROUTES_MAX} more"
 
 
 def _usage(counters: PoolCounters | None) -> str:

@@ -39,6 +39,7 @@ _WANTED: Final[tuple[tuple[Resource[Any], Selection], ...]] = (
     (kinds.COMMUNITIES, EVERYTHING),
     (kinds.SERVICE_L2_STATUSES, EVERYTHING),
     (kinds.SERVICE_BGP_STATUSES, EVERYTHING),
+    (kinds.BGP_SESSIONS, EVERYTHING),
     (kinds.CONFIGURATION_STATES, EVERYTHING),
     (_EVENTS, Selection(fields="involvedObject.kind=Service")),
     *(
@@ -47,6 +48,8 @@ _WANTED: Final[tuple[tuple[Resource[Any], Selection], ...]] = (
         for label in ("app.kubernetes.io/component", "component")
     ),
 )
+_OURS: Final = (kinds.BGP_SESSIONS,)
+"""Kinds of ours, which need not be installed; nobody misses them."""
 _BASIC_AUTH: Final = "kubernetes.io/basic-auth"
 _TELLING_EVENT: Final = "announceFailed"
 
@@ -71,7 +74,8 @@ async def fetch() -> Cluster:
 async def fetch_with(client: KubeClient) -> Cluster:
     """Fetch everything; what may not be read, or is no kind there, becomes a warning."""
     lists = await asyncio.gather(*(_list(client, *wanted) for wanted in _WANTED))
-    if all(warning for _, warning in lists):
+    told = zip(lists, _WANTED, strict=True)
+    if all(warning for (_, warning), (kind, _) in told if kind not in _OURS):
         raise KubeError(lists[0][1])
     objects = [item for items, _ in lists for item in items]
     homes = {
@@ -100,6 +104,8 @@ async def _list(
     try:
         listing = await client.list_raw(resource, selection)
     except (Denied, NotFound) as error:
+        if resource in _OURS:
+            return [], ""
         return [], f"{resource.plural} are missing in this picture: {error}"
     head = {"apiVersion": resource.api_version, "kind": resource.kind}
     return [{**head, **msgspec.json.decode(raw, type=dict)} for raw in listing.items], ""

@@ -6,16 +6,32 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from mercurylb.plan.bgp import AdvertisementReason, PeerReason
+from mercurylb.plan.preview_routes import describe
+from mercurylb.plan.request import listed
 from mercurylb.plan.unannounced import WORDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from mercurylb.plan.explanation import Explanation
+    from mercurylb.plan.unannounced_bgp import NodeBgp
 
 
 PROBLEMS_MAX: Final = 10
 """Of the configuration; JSON has them all."""
+PEER_WORDS: Final = {
+    PeerReason.OTHER_NODES: "it has no session with this node, by its nodeSelectors",
+    PeerReason.NOT_NAMED: "the advertisement names other peers",
+    PeerReason.OTHER_FAMILY: "its session carries the other family only",
+    PeerReason.UNKNOWN: "there is no such BGPPeer",
+}
+ADVERTISEMENT_WORDS: Final = {
+    AdvertisementReason.OTHER_NODES: "it is for other nodes",
+    AdvertisementReason.OTHER_SERVICES: "it is for other services",
+    AdvertisementReason.CONFLICT: "it contradicts another one",
+    AdvertisementReason.TOO_MANY_COMMUNITIES: "it has too many communities",
+}
 
 
 def to_builtins(explanation: Explanation) -> dict[str, Any]:
@@ -38,6 +54,7 @@ def to_lines(explanation: Explanation) -> Iterator[tuple[str, str]]:
     if explanation.address is not None:
         yield from _address(explanation)
     yield from _nodes(explanation)
+    yield from _bgp(explanation)
     for announcer in explanation.announcers:
         where = f" ({announcer.detail})" if announcer.detail else ""
         yield "", f"Says     {announcer.node} that it announces it by {announcer.protocol}{where}"
@@ -71,9 +88,41 @@ def _address(explanation: Explanation) -> Iterator[tuple[str, str]]:
     yield "", f"Address  {has}{rest}{pool} ({decision.outcome.value})"
 
 
+def _bgp(explanation: Explanation) -> Iterator[tuple[str, str]]:
+    """Tell what nodes do by BGP, those that do the same in one line."""
+    alike: dict[tuple[str, ...], list[str]] = {}
+    for each in explanation.bgp:
+        alike.setdefault(tuple(_bgp_of_node(each)), []).append(each.node)
+    for lines, nodes in alike.items():
+        for line in lines:
+            yield "", f"BGP      {listed(nodes)}: {line}"
+
+
+def _bgp_of_node(each: NodeBgp) -> Iterator[str]:
+    decision = each.decision
+    if not each.has_speaker:
+        yield "no speaker runs there"
+        return
+    if decision.reason is not None:
+        leaving = ", routes are being withdrawn" if decision.is_leaving else ""
+        yield f"does not announce it: {decision.detail} ({decision.reason.value}){leaving}"
+        return
+    for route in decision.routes:
+        told = describe(route.local_pref, route.as_path_prepend, route.communities)
+        how = [*([told] if told else ()), f"by {route.advertisement}"]
+        yield f"{route.prefix} to {listed(route.peers) or 'no peer'} ({', '.join(how)})"
+        for verdict in route.unsent:
+            yield f"{route.prefix} not to {verdict.peer}: {PEER_WORDS[verdict.reason]}"
+    for refused in decision.verdicts:
+        if refused.reason is not None:
+            yield f"not by {refused.advertisement}: {ADVERTISEMENT_WORDS[refused.reason]}"
+
+
 def _nodes(explanation: Explanation) -> Iterator[tuple[str, str]]:
     layer2 = explanation.layer2
     if layer2 is None or not layer2.addresses:
+        return
+    if explanation.bgp and not layer2.ranking:
         return
     for verdict in layer2.verdicts:
         if verdict.rank is None:

@@ -37,6 +37,7 @@ _FIELDS: Final = {
     "ConfigurationState": "configuration_states",
     "ServiceL2Status": "l2_statuses",
     "ServiceBGPStatus": "bgp_statuses",
+    "BGPSession": "bgp_sessions",
 }
 
 

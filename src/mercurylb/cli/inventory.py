@@ -41,6 +41,7 @@ READ: Final[Mapping[tuple[str, str], Resource[Any]]] = {
         kinds.COMMUNITIES,
         kinds.SERVICE_L2_STATUSES,
         kinds.SERVICE_BGP_STATUSES,
+        kinds.BGP_SESSIONS,
         kinds.CONFIGURATION_STATES,
     )
 }

@@ -14,7 +14,7 @@ import msgspec
 
 from mercurylb.api.crd import crd
 from mercurylb.api.definition import DEFINITIONS
-from mercurylb.api.meta import ObjectMeta
+from mercurylb.api.meta import GROUP, ObjectMeta
 from mercurylb.config.problem import Problem, clip
 from mercurylb.errors import ParseError
 from mercurylb.values.address import quoted
@@ -95,7 +95,8 @@ class _Checker:
             elif known:
                 hint = f"use {' or '.join(f'metallb.io/{name}' for name in known)}"
             else:
-                hint = f"there are: {', '.join(item.kind for item in DEFINITIONS)}"
+                kinds = [item.kind for item in DEFINITIONS if item.group == GROUP]
+                hint = f"there are: {', '.join(kinds)}"
             message = f"there is no kind {kind} in {api_version}"
             yield self._problem("schema-version", "apiVersion", api_version, message, hint)
             return

@@ -75,7 +75,12 @@ def age_of(since: str, now: float) -> str:
         then = dt.datetime.fromisoformat(since).timestamp()
     except ValueError:
         return ""
-    seconds = max(0, int(now - then))
+    return span_of(now - then)
+
+
+def span_of(seconds: float) -> str:
+    """Give a span of time in one unit."""
+    seconds = max(0, int(seconds))
     for unit, size in (("d", _DAY), ("h", _HOUR), ("min", _MINUTE)):
         if seconds >= size:
             return f"{seconds // size} {unit}"

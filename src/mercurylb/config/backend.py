@@ -1,32 +1,35 @@
 """What only some BGP backends support (spec: config §9).
 
-The native one has the fewest features. The FRR ones run one FRR per node, which has one router ID,
-one session per neighbour and, in each VRF, one local ASN. A backend that is not known is not
-checked.
+The native one takes everything but configuration in FRR's language, and what cannot be on the wire.
+The FRR ones run one FRR per node, which has one router ID, one session per neighbour and, in each
+VRF, one local ASN. A backend that is not known is not checked.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from mercurylb.config.community import parse_community
+from mercurylb.api.annotation import GTSM_HOPS, TCP_AO
 from mercurylb.config.problem import Code, Problem, Report
-from mercurylb.config.resources import FRR, FRR_K8S, NATIVE
-from mercurylb.errors import ParseError
-from mercurylb.values.address import IPV6, quoted
-from mercurylb.values.duration import parse_duration
+from mercurylb.config.resources import BGP_EXTRAS_KEY, BGP_EXTRAS_NAME, FRR, FRR_K8S, NATIVE
+from mercurylb.values.address import IPV4
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
-    from mercurylb.api.bfd_profile import BFDProfile
     from mercurylb.api.bgp_peer import BGPPeerSpec
-    from mercurylb.api.community import Community
     from mercurylb.config.bgp_advertisement import Advertised
     from mercurylb.config.peer import CompiledPeer
     from mercurylb.config.scope import NodeIndex
 
+PASSWORD_BYTES_MAX: Final = 80
+"""Of a TCP MD5 key (TCP_MD5SIG_MAXKEYLEN), and of a TCP-AO key."""
 _OTHER: Final = "set METALLB_BGP_TYPE to a backend that supports it, or take it out"
+
+_NO_EXTRAS: Final = {
+    NATIVE: "bgp extra info not supported in native mode",
+    FRR_K8S: "extra info not supported in frr-k8s mode",
+}
 
 
 def check_backend(  # noqa: PLR0913 (everything that a backend may not support)
@@ -34,26 +37,24 @@ def check_backend(  # noqa: PLR0913 (everything that a backend may not support)
     *,
     peers: Sequence[CompiledPeer],
     advertised: Sequence[Advertised],
-    profiles: Iterable[BFDProfile],
-    communities: Iterable[Community],
     nodes: NodeIndex,
+    extras: str,
     problems: list[Problem],
 ) -> None:
     """Note everything that the backend does not support."""
-    if backend in (NATIVE, FRR):
+    if backend == FRR:
         _check_prepending(advertised)
     if backend in (FRR, FRR_K8S):
         _check_shared_instance(peers, nodes=nodes)
+        _check_native_only(peers)
     if backend == NATIVE:
         _check_native_peers(peers)
-        for profile in profiles:
-            report = Report(f"BFDProfile {profile.metadata.key}", problems)
-            code, name = Code.BACKEND_FEATURE, profile.metadata.name
-            message = "bfd profiles section set"
-            hint = f"native BGP has no BFD; {_OTHER}"
-            report.add("", name, message, code=code, hint=hint)
-        _check_native_pools(advertised, problems=problems)
-        _check_native_communities(advertised, communities, problems=problems)
+    if backend in (NATIVE, FRR_K8S) and extras:
+        message = _NO_EXTRAS[backend]
+        code = Code.BACKEND_FEATURE
+        Report(f"ConfigMap {BGP_EXTRAS_NAME}", problems).add(
+            f"data.{BGP_EXTRAS_KEY}", "", message, code=code, hint=_OTHER
+        )
 
 
 def _check_prepending(advertised: Iterable[Advertised]) -> None:
@@ -68,95 +69,63 @@ def _check_prepending(advertised: Iterable[Advertised]) -> None:
 # --- native --------------------------------------------------------------------------------------
 
 
-def _is_set(text: str | None) -> bool:
-    """Tell whether a duration is given and not zero."""
-    if text is None:
-        return False
-    try:
-        return parse_duration(text) != 0
-    except ParseError:
-        return True
-
-
-_FRR_ONLY: Final[tuple[tuple[str, str, Callable[[BGPPeerSpec], bool]], ...]] = (
-    ("bfdProfile", "bfd-profile", lambda spec: bool(spec.bfd_profile)),
-    ("keepaliveTime", "keepalive-time", lambda spec: _is_set(spec.keepalive_time)),
-    ("vrf", "vrf", lambda spec: bool(spec.vrf)),
-    ("connectTime", "connect time", lambda spec: spec.connect_time is not None),
-    (
-        "enableGracefulRestart",
-        "EnableGracefulRestart flag",
-        lambda spec: spec.enable_graceful_restart is True,
-    ),
-    ("disableMP", "disable MP flag", lambda spec: spec.disable_mp),
-    (
-        "dualStackAddressFamily",
-        "dualstackaddressfamily flag",
-        lambda spec: spec.dual_stack_address_family,
-    ),
-    ("dynamicASN", "dynamicASN", lambda spec: bool(spec.dynamic_asn)),
-    ("interface", "interface", lambda spec: bool(spec.interface)),
-    ("localASN", "localASN", lambda spec: bool(spec.local_asn)),
-)
-"""Fields of a peer, the words for them, and when they count as set."""
-
-
 def _check_native_peers(peers: Iterable[CompiledPeer]) -> None:
-    for peer in peers:
-        for field, words, has in _FRR_ONLY:
-            if has(peer.spec):
-                message = f"peer {peer.spec.peer_address} has {words} set on native bgp mode"
-                code = Code.BACKEND_FEATURE
-                peer.report.add(f"spec.{field}", "", message, code=code, hint=_OTHER)
-
-
-def _check_native_pools(advertised: Iterable[Advertised], *, problems: list[Problem]) -> None:
-    seen: set[str] = set()
-    for item in advertised:
-        for compiled in item.pools:
-            name = compiled.pool.name
-            if name in seen or IPV6 not in compiled.families:
-                continue
-            seen.add(name)
-            entry = next(entry for entry in compiled.entries if entry.family == IPV6)
-            block = next(prefix for prefix in compiled.pool.prefixes if prefix.family == IPV6)
-            Report(f"IPAddressPool {compiled.object.metadata.key}", problems).add(
-                entry.field,
-                entry.text,
-                f"pool {quoted(name)} has ipv6 CIDR {block}, native bgp mode does not support ipv6",
-                code=Code.BACKEND_IPV6,
-                hint=f"BGPAdvertisement {item.object.metadata.key} selects it",
+    """Note what the wire has no room for, and what FRR finds out only when it is configured."""
+    for compiled in peers:
+        _check_router_id(compiled)
+        _check_local_asn(compiled)
+        peer, report = compiled.peer, compiled.report
+        if peer.password is not None and len(peer.password.secret) > PASSWORD_BYTES_MAX:
+            field = "spec.password" if compiled.spec.password else "spec.passwordSecret.name"
+            message = (
+                f"the password has {len(peer.password.secret)} octets, and a kernel takes at most"
+                f" {PASSWORD_BYTES_MAX} for TCP MD5"
             )
+            value = "" if compiled.spec.password else peer.password_secret
+            hint = "choose a shorter one on both sides"
+            report.add(field, value, message, code=Code.PEER_PASSWORD, hint=hint)
 
 
-def _check_native_communities(
-    advertised: Iterable[Advertised], communities: Iterable[Community], *, problems: list[Problem]
-) -> None:
-    only = "native BGP mode only supports legacy communities"
-    code = Code.BACKEND_COMMUNITY
-    for item in advertised:
-        name = quoted(item.object.metadata.name)
-        for index, text in enumerate(item.spec.communities or ()):
-            if _is_large(text):
-                message = f"{only}, BGP advertisement {name} has non legacy community"
-                field = f"spec.communities[{index}]"
-                item.report.add(field, text, f"{message} {quoted(text)}", code=code, hint=_OTHER)
-    for alias in communities:
-        report = Report(f"Community {alias.metadata.key}", problems)
-        name = quoted(alias.metadata.name)
-        for index, entry in enumerate((alias.spec.communities if alias.spec else None) or ()):
-            if _is_large(entry.value):
-                message = f"{only}, BGP community CR {name} has non legacy community"
-                field = f"spec.communities[{index}].value"
-                message = f"{message} {quoted(entry.value)}"
-                report.add(field, entry.value, message, code=code, hint=_OTHER)
+def _check_router_id(compiled: CompiledPeer) -> None:
+    address = compiled.peer.router_id
+    if address is None or (address.family == IPV4 and address.number != 0):
+        return
+    message = f"a BGP identifier is a number of four octets, and {address} is none or 0"
+    compiled.report.add(
+        "spec.routerID",
+        compiled.spec.router_id,
+        message,
+        code=Code.PEER_ADDRESS,
+        hint="write an IPv4 address other than 0.0.0.0, or leave it out",
+    )
 
 
-def _is_large(text: str) -> bool:
-    try:
-        return parse_community(text).is_large
-    except ParseError:
-        return False
+def _check_local_asn(compiled: CompiledPeer) -> None:
+    peer = compiled.peer
+    if not peer.local_asn:
+        return
+    value = str(peer.local_asn)
+    add = compiled.report.add
+    if peer.dynamic_asn == "internal" or (peer.peer_asn and peer.peer_asn == peer.my_asn):
+        message = "localASN is for peers of another autonomous system, and this one is internal"
+        add("spec.localASN", value, message, code=Code.PEER_ASN, hint="take it out")
+    elif peer.local_asn == peer.peer_asn:
+        message = "localASN is the number of the peer itself"
+        add("spec.localASN", value, message, code=Code.PEER_ASN, hint="write another number")
+
+
+def _check_native_only(peers: Iterable[CompiledPeer]) -> None:
+    """Note annotations that mean something to the native backend only."""
+    for compiled in peers:
+        for field, has in (
+            (GTSM_HOPS, compiled.peer.gtsm_hops > 0),
+            (TCP_AO, compiled.peer.has_tcp_ao),
+        ):
+            if has:
+                message = f"{field} is only supported by the native backend"
+                code = Code.BACKEND_FEATURE
+                name = f"metadata.annotations[{field}]"
+                compiled.report.add(name, "", message, code=code, hint=_OTHER)
 
 
 # --- FRR -----------------------------------------------------------------------------------------

@@ -77,9 +77,8 @@ def compile_config(resources: Resources) -> tuple[Config | None, tuple[Problem, 
         resources.backend,
         peers=peers,
         advertised=advertised,
-        profiles=_by_name(resources.bfd_profiles),
-        communities=_by_name(resources.communities),
         nodes=nodes,
+        extras=resources.bgp_extras,
         problems=problems,
     )
     if problems:

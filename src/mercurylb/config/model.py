@@ -129,12 +129,18 @@ class Peer(msgspec.Struct, frozen=True):
     """As written, or out of the secret."""
     password_secret: str = ""
     """Name of the secret."""
+    password_secret_namespace: str = ""
+    """As written; only whom the reference is handed on to looks at it."""
     bfd_profile: str = ""
     enable_graceful_restart: bool = False
     ebgp_multi_hop: bool = False
     vrf: str = ""
     disable_mp: bool = False
     dual_stack_address_family: bool = False
+    gtsm_hops: int = 0
+    """How far away the router may be (RFC 5082), by annotation; 0 does not look."""
+    has_tcp_ao: bool = False
+    """Whether the password is a key of TCP-AO rather than of TCP MD5, by annotation."""
 
 
 class BFDProfile(msgspec.Struct, frozen=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import binascii
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from mercurylb.api.annotation import GTSM_HOPS, TCP_AO
 from mercurylb.api.bgp_peer import BGPPeer, BGPPeerSpec
 from mercurylb.config.model import Password, Peer
 from mercurylb.config.problem import Code, Problem, Report
@@ -30,6 +31,7 @@ HOLD_TIME_MAX_NS: Final = (1 << 63) - 1
 HOLD_TIME_MIN_NS: Final = 3 * SECOND_NS
 """RFC 4271 §4.2: zero or at least three seconds."""
 
+GTSM_HOPS_MAX: Final = 254
 _ASN: Final = (0, 0xFFFF_FFFF)
 _PORT: Final = (0, 0xFFFF)
 _PORT_DEFAULT: Final = 179
@@ -123,12 +125,15 @@ def _compile_peer(
         node_selectors=selectors,
         password=_password(item, spec, secrets=secrets, report=report),
         password_secret=spec.password_secret.name if spec.password_secret else "",
+        password_secret_namespace=spec.password_secret.namespace if spec.password_secret else "",
         bfd_profile=spec.bfd_profile,
         enable_graceful_restart=spec.enable_graceful_restart is True,
         ebgp_multi_hop=spec.ebgp_multi_hop is True,
         vrf=spec.vrf,
         disable_mp=spec.disable_mp,
         dual_stack_address_family=spec.dual_stack_address_family,
+        gtsm_hops=_gtsm_hops(item, report=report),
+        has_tcp_ao=_has_tcp_ao(item, report=report),
     )
     chosen = nodes.matching(selectors) if spec.node_selectors else nodes.all
     return CompiledPeer(item, spec, peer, chosen if is_understood else None, report)
@@ -218,6 +223,33 @@ def _timers(spec: BGPPeerSpec, *, report: Report) -> tuple[int | None, int | Non
         value = spec.keepalive_time or format_duration(keepalive)
         report.add("spec.keepaliveTime", value, message, code=Code.PEER_TIMERS)
     return hold, keepalive
+
+
+def _gtsm_hops(item: BGPPeer, *, report: Report) -> int:
+    text = (item.metadata.annotations or {}).get(GTSM_HOPS)
+    if text is None:
+        return 0
+    if text.isascii() and text.isdecimal() and len(text) <= 3 and 1 <= int(text) <= GTSM_HOPS_MAX:  # noqa: PLR2004 (digits)
+        return int(text)
+    message = f"{GTSM_HOPS} must be a number of hops from 1 to {GTSM_HOPS_MAX}"
+    report.add(f"metadata.annotations[{GTSM_HOPS}]", text, message, code=Code.VALUE_RANGE)
+    return 0
+
+
+def _has_tcp_ao(item: BGPPeer, *, report: Report) -> bool:
+    text = (item.metadata.annotations or {}).get(TCP_AO)
+    if text not in (None, "true", "false"):
+        message = f"{TCP_AO} must be true or false"
+        report.add(f"metadata.annotations[{TCP_AO}]", text, message, code=Code.VALUE_RANGE)
+    if text != "true":
+        return False
+    spec = item.spec or BGPPeerSpec()
+    if not spec.password and not (spec.password_secret and spec.password_secret.name):
+        message = f"{TCP_AO} needs a password, which is its key"
+        hint = "set spec.passwordSecret"
+        field = f"metadata.annotations[{TCP_AO}]"
+        report.add(field, text, message, code=Code.PEER_PASSWORD, hint=hint)
+    return True
 
 
 def _password(

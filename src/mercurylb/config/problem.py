@@ -64,8 +64,6 @@ class Code(StrEnum):
     LOCAL_PREF_CONFLICT = "local-pref-conflict"
     AS_PATH_PREPEND_CONFLICT = "as-path-prepend-conflict"
     BACKEND_FEATURE = "backend-feature"
-    BACKEND_IPV6 = "backend-ipv6"
-    BACKEND_COMMUNITY = "backend-community"
     BACKEND_ROUTER_ID = "backend-router-id"
     BACKEND_DUPLICATE_PEER = "backend-duplicate-peer"
     BACKEND_MY_ASN = "backend-my-asn"
@@ -106,8 +104,6 @@ DESCRIPTIONS: Final = {
     Code.LOCAL_PREF_CONFLICT: "One route has one local preference.",
     Code.AS_PATH_PREPEND_CONFLICT: "One route has one number of prepended ASNs.",
     Code.BACKEND_FEATURE: "Only what the BGP backend supports is asked for.",
-    Code.BACKEND_IPV6: "The native BGP backend advertises IPv4 only.",
-    Code.BACKEND_COMMUNITY: "The native BGP backend takes standard communities only.",
     Code.BACKEND_ROUTER_ID: "Peers of one node have one router ID with an FRR backend.",
     Code.BACKEND_DUPLICATE_PEER: "A node has one session per neighbour with an FRR backend.",
     Code.BACKEND_MY_ASN: "Peers of one node and VRF have one local ASN with an FRR backend.",

@@ -7,6 +7,7 @@ from typing import Final
 from mercurylb.api.bfd_profile import BFDProfile
 from mercurylb.api.bgp_advertisement import BGPAdvertisement
 from mercurylb.api.bgp_peer import BGPPeer
+from mercurylb.api.bgp_session import BGPSession
 from mercurylb.api.community import Community
 from mercurylb.api.config_map import ConfigMap
 from mercurylb.api.configuration_state import ConfigurationState
@@ -24,6 +25,8 @@ from mercurylb.api.service_l2_status import ServiceL2Status
 from mercurylb.kube.resource import Resource
 
 GROUP: Final = "metallb.io"
+OWN_GROUP: Final = "mercurylb.io"
+"""Of kinds that MetalLB has not."""
 
 SERVICES: Final = Resource("", "v1", "services", "Service", Service)
 NODES: Final = Resource("", "v1", "nodes", "Node", Node, namespaced=False)
@@ -56,3 +59,4 @@ SERVICE_BGP_STATUSES: Final = Resource(
 CONFIGURATION_STATES: Final = Resource(
     GROUP, "v1beta1", "configurationstates", "ConfigurationState", ConfigurationState
 )
+BGP_SESSIONS: Final = Resource(OWN_GROUP, "v1alpha1", "bgpsessions", "BGPSession", BGPSession)

@@ -66,6 +66,12 @@ class CauseCode(StrEnum):
     NODES_WITHOUT_SPEAKER = "nodesWithoutSpeaker"
     SPEAKERS_NOT_RUNNING = "speakersNotRunning"
     INTERFACE_MISSING = "interfaceMissing"
+    ADVERTISEMENTS_CONFLICT = "advertisementsConflict"
+    TOO_MANY_COMMUNITIES = "tooManyCommunities"
+    PEERS_UNKNOWN = "peersUnknown"
+    PEERS_ON_OTHER_NODES = "peersOnOtherNodes"
+    PEERS_LACK_FAMILY = "peersLackFamily"
+    SESSIONS_DOWN = "sessionsDown"
     NOT_YET_ANNOUNCED = "notYetAnnounced"
     ADDRESS_CONFLICT = "addressConflict"
 

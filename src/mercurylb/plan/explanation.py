@@ -30,9 +30,19 @@ from mercurylb.plan.service import is_ours, plan_all, plan_service
 from mercurylb.plan.snapshot import ServiceEvent, Snapshot
 from mercurylb.plan.testimony import Dispute, is_missed
 from mercurylb.plan.unannounced import why_unannounced
+from mercurylb.plan.unannounced_bgp import (
+    NodeBgp,
+    announcing,
+    plan_nodes,
+    why_down,
+    why_unheard,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from mercurylb.api.service import Service
+    from mercurylb.config.model import Pool
 
 _ENDED_PHASES: Final = frozenset(("Succeeded", "Failed"))
 _LOCAL_FAULTS: Final = frozenset((CauseCode.NO_ENDPOINTS, CauseCode.NO_LOCAL_ENDPOINTS))
@@ -51,6 +61,8 @@ class Explanation(msgspec.Struct, frozen=True):
     address: ServiceDecision | None = None
     """What is decided about its addresses; None if it is not looked at."""
     layer2: Layer2Decision | None = None
+    bgp: tuple[NodeBgp, ...] = ()
+    """What each node does about it by BGP; empty if no BGPAdvertisement has its pool."""
     announcers: tuple[Announcer, ...] = ()
     """Who says that it announces it."""
     expected: str = ""
@@ -111,6 +123,7 @@ class _Explainer:
         self.book = Book()
         self.book.set_pools(config.pools)
         self.decision = self._decide()
+        self.bgp: tuple[NodeBgp, ...] = ()
 
     def _decide(self) -> ServiceDecision:
         ours = [
@@ -126,7 +139,11 @@ class _Explainer:
         return msgspec.structs.replace(decision, patch=None)
 
     def explain(self) -> Explanation:
-        layer2, expected = self._rank()
+        running = self._running()
+        layer2, expected = self._rank(running)
+        pool = next((p for p in self.speaker_config.pools if p.name == layer2.pool), None)
+        if pool is not None and pool.bgp_advertisements:
+            self.bgp = plan_nodes(self.service, self.speaker_config, self.snapshot, running.keys())
         announcers = find_announcers(self.snapshot, self.key)
         disputes = find_disputes(self.snapshot, self.key, self.has)
         cause = self._why_no_address() or self._why_silent(layer2, expected, announcers)
@@ -140,6 +157,7 @@ class _Explainer:
             has=self.has,
             address=self.decision,
             layer2=layer2 if self.has else None,
+            bgp=self.bgp if self.has else (),
             announcers=announcers,
             expected=expected,
             disputes=disputes,
@@ -224,19 +242,24 @@ class _Explainer:
 
     # --- the announcement --------------------------------------------------------------------
 
-    def _rank(self) -> tuple[Layer2Decision, str]:
-        """Rank the candidates; gives the decision from the view of the node that is to announce."""
+    def _running(self) -> dict[str, bool]:
+        """Give the nodes that have a speaker, and whether it is ready and nobody misses it."""
         snapshot = self.snapshot
-        nodes = {node.metadata.name: node for node in snapshot.nodes}
         running = {
             pod.node: pod.is_ready
             for pod in sorted(snapshot.speakers, key=lambda pod: pod.is_ready)
             if pod.node and not (pod.status and pod.status.phase in _ENDED_PHASES)
         }
         if not snapshot.are_pods_known:
-            running = dict.fromkeys(nodes, True)
+            running = dict.fromkeys((node.metadata.name for node in snapshot.nodes), True)
         for node in running:
             running[node] &= not is_missed(node, snapshot.configuration_states)
+        return running
+
+    def _rank(self, running: Mapping[str, bool]) -> tuple[Layer2Decision, str]:
+        """Rank the candidates; gives the decision from the view of the node that is to announce."""
+        snapshot = self.snapshot
+        nodes = {node.metadata.name: node for node in snapshot.nodes}
         expected = ""
         for _ in range(2):
             decision = plan_layer2(
@@ -257,17 +280,21 @@ class _Explainer:
         self, layer2: Layer2Decision, expected: str, announcers: tuple[Announcer, ...]
     ) -> Cause:
         """Tell who announces it, or why nobody does."""
-        bgp = [each.node for each in announcers if each.protocol == "bgp"]
+        bgp = sorted(each.node for each in announcers if each.protocol == "bgp")
         pool = next((p for p in self.speaker_config.pools if p.name == layer2.pool), None)
+        if pool is not None and pool.bgp_advertisements and not pool.l2_advertisements:
+            return self._why_unheard(pool, bgp)
         obstacle = pool and why_unannounced(self.service, layer2, pool, self.snapshot)
         if obstacle and not bgp:
             is_local = obstacle.code in _LOCAL_FAULTS
             return obstacle if is_local else self._rejected_by_speakers() or obstacle
         if bgp and (obstacle or not expected):
-            return Cause(CauseCode.ANNOUNCED, f"{self._named()} by BGP from {listed(sorted(bgp))}")
+            return self._heard(bgp)
         nodes = [each.node for each in announcers if each.protocol == "layer2"]
         if expected and expected in nodes:
-            return Cause(CauseCode.ANNOUNCED, f"{self._named()} from node {expected} by layer 2")
+            more = f", and by BGP from {listed(bgp)}" if bgp else ""
+            sentence = f"{self._named()} from node {expected} by layer 2{more}"
+            return Cause(CauseCode.ANNOUNCED, sentence)
         if nodes and self.speaker_rejections:
             sentence = (
                 f"{self._named()} from node {listed(nodes)} by layer 2, as the last good"
@@ -275,6 +302,31 @@ class _Explainer:
             )
             return Cause(CauseCode.ANNOUNCED, sentence)
         return self._rejected_by_speakers() or self._why_not_yet(layer2, expected, nodes)
+
+    def _why_unheard(self, pool: Pool, nodes: list[str]) -> Cause:
+        """Tell who announces by BGP what only BGP is to announce, or why nobody does."""
+        obstacle = why_unheard(self.service, self.bgp, pool, self.snapshot)
+        if nodes and (obstacle is None or self.speaker_rejections):
+            return why_down(self.bgp, self.snapshot) or self._heard(nodes)
+        if obstacle is not None:
+            is_local = obstacle.code in _LOCAL_FAULTS
+            return obstacle if is_local else self._rejected_by_speakers() or obstacle
+        expected = listed(announcing(self.bgp))
+        if not self.snapshot.bgp_statuses and not self.snapshot.are_pods_known:
+            return Cause(
+                CauseCode.ANNOUNCED,
+                f"{', '.join(self.has)} is to be announced by BGP from {expected}; the snapshot has"
+                " no ServiceBGPStatus that says so",
+            )
+        return self._rejected_by_speakers() or Cause(
+            CauseCode.NOT_YET_ANNOUNCED,
+            f"{expected} is to announce {', '.join(self.has)} by BGP, and does not say yet that it"
+            " does",
+            "look again; if it stays so, look at the log of the speaker on that node",
+        )
+
+    def _heard(self, nodes: list[str]) -> Cause:
+        return Cause(CauseCode.ANNOUNCED, f"{self._named()} by BGP from {listed(nodes)}")
 
     def _named(self) -> str:
         pool = f" of pool {self.decision.pool}" if self.decision.pool else ""

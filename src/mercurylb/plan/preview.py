@@ -104,7 +104,7 @@ def plan_changes(
         book.set_pools(before)
         old = _settle(ours, book)
         counters_before = {entry.pool: entry for entry in book.counters()}
-        ours = [_with_addresses(service, old[service.metadata.key]) for service in ours]
+        ours = [with_addresses(service, old[service.metadata.key].addresses) for service in ours]
     book.set_pools(after)
     new = _settle(ours, book)
     counters_after = {entry.pool: entry for entry in book.counters()}
@@ -149,11 +149,11 @@ def _as_it_stands(service: Service) -> ServiceDecision:
     )
 
 
-def _with_addresses(service: Service, decision: ServiceDecision) -> Service:
-    """Give a service whose status says what was decided."""
-    if read_ingress(service) == decision.addresses:
+def with_addresses(service: Service, addresses: tuple[str, ...]) -> Service:
+    """Give a service whose status says that it has these addresses."""
+    if read_ingress(service) == addresses:
         return service
-    ingress = tuple(LoadBalancerIngress(ip=address) for address in decision.addresses)
+    ingress = tuple(LoadBalancerIngress(ip=address) for address in addresses)
     status = ServiceStatus(LoadBalancerStatus(ingress or None), service.conditions or None)
     return msgspec.structs.replace(service, status=status)
 

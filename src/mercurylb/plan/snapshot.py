@@ -13,6 +13,7 @@ import msgspec
 from mercurylb.api.bfd_profile import BFDProfile
 from mercurylb.api.bgp_advertisement import BGPAdvertisement
 from mercurylb.api.bgp_peer import BGPPeer
+from mercurylb.api.bgp_session import BGPSession
 from mercurylb.api.community import Community
 from mercurylb.api.configuration_state import ConfigurationState
 from mercurylb.api.endpoint_slice import EndpointSlice
@@ -90,6 +91,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     configuration_states: tuple[ConfigurationState, ...] = ()
     l2_statuses: tuple[ServiceL2Status, ...] = ()
     bgp_statuses: tuple[ServiceBGPStatus, ...] = ()
+    bgp_sessions: tuple[BGPSession, ...] = ()
     events: tuple[ServiceEvent, ...] = ()
     unreadable: tuple[Problem, ...] = ()
     """Objects that are there but do not fit their kind; the programs reject them."""

@@ -150,42 +150,27 @@ def _not_advertised(pool: Pool, snapshot: Snapshot) -> Cause:
     home = snapshot.settings.namespace
     found = [item for item in snapshot.pools if item.metadata.name == pool.name]
     objects = [item for item in found if item.metadata.namespace == home]
+    advertisements: tuple[L2Object | BGPAdvertisement, ...] = (
+        *snapshot.l2_advertisements,
+        *snapshot.bgp_advertisements,
+    )
     astray = [
         item.metadata.key
-        for item in snapshot.l2_advertisements
+        for item in advertisements
         if item.metadata.namespace != home and any(_selects(item, found) for found in objects)
     ]
     if astray:
         return Cause(
             CauseCode.ADVERTISEMENT_IN_WRONG_NAMESPACE,
-            f"no L2Advertisement announces pool {pool.name}; {listed(astray)} is in another"
+            f"no advertisement announces pool {pool.name}: {listed(astray)} is in another"
             f" namespace than {home}, where nobody looks",
             f"create it in namespace {home}",
         )
-    by_bgp = [
-        item.metadata.name
-        for item in snapshot.bgp_advertisements
-        if item.metadata.namespace == home and any(_selects(item, found) for found in objects)
-    ]
-    if by_bgp:
-        return Cause(
-            CauseCode.BGP_ONLY,
-            f"pool {pool.name} is announced by BGP only (BGPAdvertisement {listed(by_bgp)}), and"
-            f" {_bgp_state(snapshot)}",
-            "create an L2Advertisement for the pool if ARP and NDP are to announce it",
-        )
     return Cause(
         CauseCode.NOT_ADVERTISED,
-        f"no L2Advertisement announces pool {pool.name}, so no node answers for the address",
-        f"create an L2Advertisement in namespace {home} that names the pool",
+        f"no L2Advertisement and no BGPAdvertisement announces pool {pool.name}",
+        f"create an L2Advertisement or a BGPAdvertisement in namespace {home} that names the pool",
     )
-
-
-def _bgp_state(snapshot: Snapshot) -> str:
-    home = snapshot.settings.namespace
-    if not any(item.metadata.namespace == home for item in snapshot.bgp_peers):
-        return f"there is no BGPPeer in namespace {home}"
-    return "no node says that it announces the service to a peer"
 
 
 def _selects(advertisement: L2Object | BGPAdvertisement, pool: IPAddressPool) -> bool:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from mercurylb import __version__
 from mercurylb.api.configuration_state import CONFIG_CONDITION, SPEAKER_NAME_PREFIX
+from mercurylb.api.service_l2_status import NODE_LABEL
 from mercurylb.config.resources import BGP_EXTRAS_NAME, NATIVE
 from mercurylb.kube.access import AccessReviewer
 from mercurylb.kube.client import KubeClient
@@ -36,6 +37,7 @@ from mercurylb.kube.kinds import (
     NODES,
     PASSWORD_SECRETS,
     PODS,
+    SERVICE_BGP_STATUSES,
     SERVICE_L2_STATUSES,
     SERVICES,
 )
@@ -43,12 +45,16 @@ from mercurylb.kube.patience import through_outages
 from mercurylb.kube.watch import Selection
 from mercurylb.kube.writer import Writer
 from mercurylb.net.channel import Channel
+from mercurylb.plan.bgp import BgpReason
 from mercurylb.plan.desired import Observation, Renewal
 from mercurylb.plan.layer2 import Layer2Reason
+from mercurylb.speaker.bgp_backend import make_backend
+from mercurylb.speaker.bgp_reporter import BgpReporter
 from mercurylb.speaker.l2_status import Author, owner_reference
 from mercurylb.speaker.member_report import MemberReporter
 from mercurylb.speaker.metrics import SpeakerMetrics
 from mercurylb.speaker.reporter import Reporter
+from mercurylb.speaker.session_reporter import SessionReporter
 from mercurylb.speaker.stores import Identity, Stores
 from mercurylb.speaker.view import Step, View
 from mercurylb.telemetry import logs as log
@@ -68,6 +74,7 @@ if TYPE_CHECKING:
     from mercurylb.api.configuration_state import ConfigurationState
     from mercurylb.api.meta import OwnerReference
     from mercurylb.api.pod import Pod
+    from mercurylb.api.service_bgp_status import ServiceBGPStatus
     from mercurylb.api.service_l2_status import ServiceL2Status
     from mercurylb.kube.store import Store
     from mercurylb.speaker.settings import SpeakerSettings
@@ -76,6 +83,9 @@ COMPONENT = "metallb-speaker"
 RELEASE_TYPE = "helm.sh/release.v1"
 """Secrets in which Helm keeps whole charts; nobody wants to read megabytes of them."""
 RENEWAL_INTERVAL_S = 5.0
+LABEL_MAX = 63
+"""Longest value of a label."""
+_MILD = (Layer2Reason.SHARED_IP_WITH_SERVICE_SELECTOR, BgpReason.TOO_MANY_COMMUNITIES)
 HEALTH_HOST = "127.0.0.1"
 """The pod shares the node's network: only the node itself may ask."""
 
@@ -105,8 +115,15 @@ class _Reporters:
     """What the brain tells Kubernetes, in the name of its pod."""
 
     services: Reporter
+    bgp: BgpReporter
+    sessions: SessionReporter
     configuration: ConfigurationReporter
     members: MemberReporter
+
+    @property
+    def announced(self) -> frozenset[str]:
+        """Give the services that this node announces in any way."""
+        return self.services.announced | self.bgp.announced
 
 
 class _Brain:
@@ -135,6 +152,7 @@ class _Brain:
         self._metrics = SpeakerMetrics(self._registry)
         self._informers = Informers(client, random=dice, log=log)
         stores, self._statuses, self._states = self._stores(namespace)
+        self._bgp_statuses = self._own_bgp_statuses(namespace)
         identity = Identity(
             node=node,
             lb_class=settings.lb_class,
@@ -146,19 +164,39 @@ class _Brain:
         self._view = View(stores, identity)
         self._writer = Writer(client, random=dice, log=log)
         self._recorder = EventRecorder(client, component=COMPONENT, host=node, random=dice, log=log)
+        self._backend = make_backend(
+            identity.backend,
+            settings,
+            os.environ,
+            client=client,
+            writer=self._writer,
+            namespace=namespace,
+            random=dice,
+            on_observed=self._informers.wakeup.ring,
+        )
         self._state_key = f"{namespace}/{SPEAKER_NAME_PREFIX}{node}"
 
     def _reporters(self, owner: OwnerReference) -> _Reporters:
         node, namespace = self._settings.node_name, self._namespace
+        author = Author(node=node, namespace=namespace, pod=owner)
         return _Reporters(
             Reporter(
                 self._view,
                 self._statuses,
-                author=Author(node=node, namespace=namespace, pod=owner),
+                author=author,
                 writer=self._writer,
                 recorder=self._recorder,
                 metrics=self._metrics,
             ),
+            BgpReporter(
+                self._view,
+                self._bgp_statuses,
+                author=author,
+                writer=self._writer,
+                recorder=self._recorder,
+                metrics=self._metrics,
+            ),
+            SessionReporter(self._writer, author=author, wakeup=self._informers.wakeup),
             ConfigurationReporter(
                 self._writer,
                 namespace=namespace,
@@ -201,6 +239,12 @@ class _Brain:
         )
         return stores, add(SERVICE_L2_STATUSES, here), add(CONFIGURATION_STATES, own_state)
 
+    def _own_bgp_statuses(self, namespace: str) -> Store[ServiceBGPStatus]:
+        """Watch this node's objects; a name that is no label's value has none of them."""
+        node = self._settings.node_name
+        labels = f"{NODE_LABEL}={node}" if len(node) <= LABEL_MAX else ""
+        return self._informers.add(SERVICE_BGP_STATUSES, Selection(namespace, labels))
+
     async def run(self) -> None:
         """Run everything until the first part ends.
 
@@ -227,6 +271,9 @@ class _Brain:
             self._informers.start(group)
             group.create_task(self._writer.run())
             group.create_task(self._recorder.run())
+            group.create_task(reporters.sessions.run(self._client, random=self._dice))
+            if self._backend is not None:
+                group.create_task(self._backend.run())
             group.create_task(self._renew(self._channel))
             group.create_task(self._plan(self._channel, reporters))
 
@@ -245,22 +292,33 @@ class _Brain:
     def _step(self, channel: Channel[Observation], reporters: _Reporters) -> None:
         for key in self._states.take_dirty():
             reporters.configuration.observe(self._states.get(key))
-        step = self._view.step(reporters.services.announced)
+        step = self._view.step(reporters.announced)
         self._metrics.config.updates.add(step.looked_at)
         if step.was_compiled:
             self._note_configuration(step, reporters.configuration)
         for decision in step.refusals:
-            is_selector = decision.reason is Layer2Reason.SHARED_IP_WITH_SERVICE_SELECTOR
-            tell = log.warning if is_selector else log.error
+            tell = log.warning if decision.reason in _MILD else log.error
             reason, detail = decision.reason, decision.detail
             tell("speaker.service_refused", service=decision.service, reason=reason, detail=detail)
         if step.has_changed:
             desired = self._view.desired
             channel.send(desired)
-            log.debug("speaker.desired", revision=desired.revision, services=len(desired.layer2))
+            log.debug(
+                "speaker.desired",
+                revision=desired.revision,
+                services=len(desired.layer2),
+                prefixes=sum(len(group.prefixes) for group in desired.bgp_routes),
+            )
+        if step.has_bgp_changed and self._backend is not None:
+            self._backend.apply(self._view.wanted_bgp)
+        reporters.bgp.on_step(step)
+        if self._backend is not None:
+            reporters.sessions.step(self._backend.observe())
         if self._unreported is not None:
             observation, self._unreported = self._unreported, None
             reporters.services.on_observation(observation)
+            if self._backend is None:
+                reporters.sessions.step(observation.sessions)
             state = self._states.get(self._state_key)
             reporters.members.step(observation.members, state, time.monotonic())
         else:

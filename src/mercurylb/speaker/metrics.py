@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
+from mercurylb.speaker.bgp_metrics import BgpMetrics
 from mercurylb.telemetry.daemon import ConfigMetrics
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from mercurylb.plan.desired import Count, Observation
     from mercurylb.plan.testimony import Dispute
@@ -27,11 +28,15 @@ class SpeakerMetrics:
 
     def __init__(self, registry: Registry) -> None:
         self.config = ConfigMetrics(registry)
+        self.bgp = BgpMetrics(registry)
+        self._by_layer2: dict[tuple[str, ...], float] = {}
+        self._by_bgp: tuple[Mapping[str, Iterable[str]], str] = ({}, "")
         self._announced = registry.gauge(
             "metallb_speaker_announced",
             "Services being announced from this node.",
             ("service", "protocol", "node", "ip"),
         )
+        registry.on_scrape(self._note_announced)
         by_ip = ("ip",)
         self._received = registry.counter(
             "metallb_layer2_requests_received",
@@ -96,13 +101,12 @@ class SpeakerMetrics:
 
     def note(self, observation: Observation, *, node: str) -> None:
         """Take over what the announcer saw."""
-        self._announced.replace(
-            {
-                (entry.service, "layer2", node, address): 1
-                for entry in observation.owned
-                for address in entry.addresses
-            }
-        )
+        self._by_layer2 = {
+            (entry.service, "layer2", node, address): 1
+            for entry in observation.owned
+            for address in entry.addresses
+        }
+        self.bgp.note(observation)
         counters = observation.counters
         self._received.replace({(entry.address,): entry.requests_received for entry in counters})
         self._sent.replace({(entry.address,): entry.responses_sent for entry in counters})
@@ -114,6 +118,19 @@ class SpeakerMetrics:
         states = Counter(member.state for member in observation.members)
         self._members.replace({(state,): count for state, count in sorted(states.items())})
         self._note_drops(observation.drops)
+
+    def watch_bgp(self, announced: Mapping[str, Iterable[str]], *, node: str) -> None:
+        """Show what is announced by BGP, the addresses by service, as it is at each scrape."""
+        self._by_bgp = announced, node
+
+    def _note_announced(self) -> None:
+        announced, node = self._by_bgp
+        by_bgp: dict[tuple[str, ...], float] = {
+            (service, "bgp", node, address): 1
+            for service, addresses in announced.items()
+            for address in addresses
+        }
+        self._announced.replace(self._by_layer2 | by_bgp)
 
     def note_disputes(self, disputes: Iterable[tuple[Dispute, ...]]) -> None:
         """Take over who else claims what, service by service."""

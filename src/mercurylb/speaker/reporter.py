@@ -9,16 +9,12 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
-import msgspec
-
-from mercurylb.kube.correlator import Reference
 from mercurylb.kube.events import NORMAL, WARNING, EventRecorder
-from mercurylb.kube.operation import Verb
-from mercurylb.kube.resource import Identified, key_of
-from mercurylb.kube.writer import Outcome, Result, Writer
 from mercurylb.plan.testimony import Dispute, disputes_of, encode_disputes, read_disputes
 from mercurylb.speaker.dispute import DisputeTeller
 from mercurylb.speaker.l2_status import Announced, Author, diff
+from mercurylb.speaker.service_event import record_on
+from mercurylb.speaker.status_keeper import StatusKeeper
 from mercurylb.telemetry import logs as log
 
 if TYPE_CHECKING:
@@ -26,6 +22,7 @@ if TYPE_CHECKING:
 
     from mercurylb.api.service_l2_status import ServiceL2Status
     from mercurylb.kube.store import Store
+    from mercurylb.kube.writer import Writer
     from mercurylb.plan.desired import Observation, OwnedService
     from mercurylb.speaker.metrics import SpeakerMetrics
     from mercurylb.speaker.view import View
@@ -58,17 +55,12 @@ class Reporter:
         self._teller = DisputeTeller(author.node)
         self._disputes: dict[str, tuple[Dispute, ...]] = {}
         self._view = view
-        self._statuses = statuses
         self._author = author
-        self._writer = writer
         self._recorder = recorder
         self._metrics = metrics
         self._owned: dict[str, OwnedService] = {}
         self._announced: dict[str, Announced] = {}
-        self._by_service: dict[str, dict[str, ServiceL2Status]] = {}
-        self._service_of: dict[str, str] = {}
-        self._created: dict[str, str] = {}
-        """Objects that were created and which the watch has not brought yet, by service."""
+        self._keeper = StatusKeeper(statuses, writer, creates="create ")
 
     @property
     def announced(self) -> frozenset[str]:
@@ -114,14 +106,14 @@ class Reporter:
         """Give what was told before: by this process, or by an earlier one in the object."""
         if service in self._disputes:
             return self._disputes[service]
-        items = self._by_service.get(service, {}).values()
+        items = self._keeper.items_of((service,))
         return tuple(
             each for item in items if item.node == self._author.node for each in read_disputes(item)
         )
 
     def write_statuses(self) -> None:
         """Bring ServiceL2Status objects in line, of the services for which anything changed."""
-        touched = self._take_dirty()
+        touched = self._keeper.take_dirty()
         announced = {
             entry.service: Announced(
                 entry.service,
@@ -136,43 +128,10 @@ class Reporter:
         self._announced = announced
         operations = diff(
             [announced[service] for service in touched if service in announced],
-            [item for service in touched for item in self._by_service.get(service, {}).values()],
+            self._keeper.items_of(touched),
             author=self._author,
         )
-        for key, operation in operations.items():
-            service = key.removeprefix("create ")
-            is_creation = operation.verb is Verb.CREATE
-            if self._writer.is_busy(key) or (is_creation and service in self._created):
-                continue
-            if is_creation:
-                self._writer.submit(key, operation, self._on_created)
-            else:
-                self._writer.submit(key, operation)
-
-    def _take_dirty(self) -> set[str]:
-        """Sort changed objects to their services; give the services that are touched."""
-        touched: set[str] = set()
-        for key in self._statuses.take_dirty():
-            previous = self._service_of.pop(key, None)
-            if previous is not None:
-                touched.add(previous)
-                self._by_service[previous].pop(key, None)
-            item = self._statuses.get(key)
-            if item is not None and item.service_key is not None:
-                service = self._service_of[key] = item.service_key
-                self._by_service.setdefault(service, {})[key] = item
-                touched.add(service)
-                if self._created.get(service) == key:
-                    del self._created[service]
-        return touched
-
-    def _on_created(self, outcome: Outcome) -> None:
-        if outcome.result is Result.DONE:
-            made = msgspec.json.decode(outcome.body, type=Identified).metadata
-            if key_of(made) not in self._statuses:
-                self._created[outcome.key.removeprefix("create ")] = key_of(made)
-        elif outcome.result is not Result.SUPERSEDED:
-            log.warning("speaker.status_refused", key=outcome.key, error=outcome.error)
+        self._keeper.submit(operations)
 
     def _interfaces(self, service: str) -> tuple[str, ...] | None:
         decision = self._view.decisions.get(service)
@@ -217,16 +176,4 @@ class Reporter:
         )
 
     def _record(self, key: str, type_: str, reason: str, message: str) -> None:
-        service = self._view.service(key)
-        if service is None:
-            return
-        metadata = service.metadata
-        about = Reference(
-            api_version="v1",
-            kind="Service",
-            name=metadata.name,
-            namespace=metadata.namespace,
-            uid=metadata.uid,
-            resource_version=metadata.resource_version,
-        )
-        self._recorder.record(about, type_, reason, message)
+        record_on(self._view.service(key), self._recorder, type_, reason, message)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from mercurylb.telemetry.daemon_flags import DAEMON_FLAGS
-from mercurylb.telemetry.flags import Flag, is_seconds, parse_into
+from mercurylb.telemetry.flags import Flag, is_port, is_seconds, parse_into
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -63,9 +63,17 @@ FLAGS: Final = (
         exit_code=1,
     ),
     Flag(
+        "bgp-listen-port",
+        0,
+        "TCP port on which BGP peers may call; they are only called when 0",
+        env="METALLB_BGP_LISTEN_PORT",
+        check=is_port,
+        exit_code=1,
+    ),
+    Flag(
         "bgp-debounce-timeout",
         "",
-        "milliseconds, 3000 when empty; of the frr backend only",
+        "milliseconds, 100 when empty; of the frr backend only",
         env="METALLB_BGP_DEBOUNCE_TIMEOUT",
         check=is_debounce,
         exit_code=1,
@@ -97,6 +105,8 @@ class SpeakerSettings(msgspec.Struct, frozen=True):
     ml_secret_key_path: str
     ml_wan_config: bool
     gratuitous_arp_interval: int
+    bgp_listen_port: int
+    bgp_debounce_timeout: str
     frrk8s_namespace: str
     frrk8s_secret_passthrough: bool
 

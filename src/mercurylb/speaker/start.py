@@ -82,6 +82,7 @@ def announcer_settings(
         membership=membership,
         excluded_interfaces=excluded,
         gratuitous_interval_s=settings.gratuitous_arp_interval,
+        bgp_listen_port=settings.bgp_listen_port if backend == NATIVE else 0,
         log_level=settings.log_level,
     )
 

@@ -4,20 +4,25 @@ Level triggered: `step` takes every dirty key of every store at once, plans agai
 and says whether the desired state changed. It awaits nothing and writes nothing.
 
 Invariant: a configuration with problems, or one in which an address that this node announces has
-no pool any more, leaves the last good one in force (spec: speaker §5.2).
+no pool any more, leaves the last good one in force (spec: speaker §5.2). Peers are chosen by the
+node's labels of now, also under a configuration that is not the newest.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
 from mercurylb.config.compilation import compile_config
 from mercurylb.config.problem import Code, Problem, summarize
-from mercurylb.config.resources import Resources, extras_of, for_speaker
+from mercurylb.config.resources import NATIVE, Resources, extras_of, for_speaker
 from mercurylb.errors import ParseError
-from mercurylb.plan.desired import DesiredState, Layer2Service, Member
+from mercurylb.plan.bgp import BgpDecision, BgpReason, BgpSite
+from mercurylb.plan.bgp_peers import peers_for
+from mercurylb.plan.bgp_routes import RouteTable
+from mercurylb.plan.bgp_wanted import BgpWanted
+from mercurylb.plan.desired import BgpPeer, DesiredState, Layer2Service, Member
 from mercurylb.plan.layer2 import Layer2Decision, Layer2Reason, plan_layer2
 from mercurylb.plan.service import is_ours
 from mercurylb.values.address import Address, parse_address
@@ -33,13 +38,18 @@ if TYPE_CHECKING:
     from mercurylb.speaker.stores import Identity, Stores
 
 _ENDED_PHASES = frozenset({"Succeeded", "Failed"})
-_REFUSALS = frozenset(
+_LAYER2_REFUSALS = frozenset(
     {
-        Layer2Reason.INVALID_IP,
-        Layer2Reason.IP_NOT_ALLOWED,
-        Layer2Reason.SHARED_IP_WITH_SERVICE_SELECTOR,
+        Layer2Reason.INVALID_IP.value,
+        Layer2Reason.IP_NOT_ALLOWED.value,
+        Layer2Reason.SHARED_IP_WITH_SERVICE_SELECTOR.value,
     }
 )
+_BGP_REFUSALS = frozenset(
+    {BgpReason.CONFLICTING_ADVERTISEMENTS.value, BgpReason.TOO_MANY_COMMUNITIES.value}
+)
+"""Beside those that layer 2 tells as well."""
+_Decision = TypeVar("_Decision", Layer2Decision, BgpDecision)
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -57,9 +67,15 @@ class Step(msgspec.Struct, frozen=True):
     """Whether it is refused only because an announced address has no pool in it."""
     looked_at: int = 0
     """Configurations, nodes and services that were looked at because they changed."""
-    refusals: tuple[Layer2Decision, ...] = ()
+    refusals: tuple[Layer2Decision | BgpDecision, ...] = ()
     """Services that are not announced for a reason that somebody has to correct, and were
     announced, or not for another reason, at the last look."""
+    planned: frozenset[str] = frozenset()
+    """Services that were planned again, those that are gone included."""
+    published: frozenset[str] = frozenset()
+    """Services of which other peers may be told than before."""
+    has_bgp_changed: bool = False
+    """Whether other peers, routes, profiles or extras are wanted."""
 
 
 def _compiled(error: str, *, is_loaded: bool = False, is_in_use: bool = False) -> Step:
@@ -81,6 +97,8 @@ class View:
     def __init__(self, stores: Stores, identity: Identity) -> None:
         self.decisions: dict[str, Layer2Decision] = {}
         """By service; the reasons are in here."""
+        self.bgp_decisions: dict[str, BgpDecision] = {}
+        self.routes = RouteTable()
         self.config: Config | None = None
         self._stores = stores
         self._identity = identity
@@ -92,6 +110,10 @@ class View:
         self._nodes: dict[str, Node] = {}
         self._wanted: dict[str, Layer2Service] = {}
         self._is_stale = True
+        self._site = BgpSite(None, identity.node, None)
+        self._bgp_peers: tuple[BgpPeer, ...] = ()
+        self._bgp_parts: tuple[object, ...] = ()
+        self._has_bgp_changed = False
 
     @property
     def desired(self) -> DesiredState:
@@ -100,7 +122,35 @@ class View:
             revision=self._revision,
             members=self._members,
             layer2=tuple(self._wanted[service] for service in sorted(self._wanted)),
+            bgp_peers=self._bgp_peers if self._is_native else (),
+            bgp_routes=self.routes.groups() if self._is_native else (),
         )
+
+    @property
+    def wanted_bgp(self) -> BgpWanted:
+        """Give what is wanted of a BGP backend outside this speaker."""
+        if self.config is None:
+            return BgpWanted()
+        return BgpWanted(
+            peers=self._site.peers,
+            routes=self.routes.groups(),
+            profiles=self.config.bfd_profiles,
+            extras=self.config.bgp_extras,
+        )
+
+    @property
+    def peer_names(self) -> tuple[str, ...]:
+        """Give the peers that this node has sessions with, sorted."""
+        return tuple(peer.name for peer in self._site.peers)
+
+    @property
+    def bgp_obstacle(self) -> BgpReason | None:
+        """Give what this node has against announcing anything, if it has anybody to tell."""
+        return self._site.obstacle if self._site.peers else None
+
+    @property
+    def _is_native(self) -> bool:
+        return self._identity.backend == NATIVE
 
     def service(self, key: str) -> Service | None:
         """Give a service as it is known now."""
@@ -121,26 +171,58 @@ class View:
         looked_at = changed_nodes + compiled.was_compiled + len(touched)
         if self.config is None:
             return msgspec.structs.replace(compiled, looked_at=looked_at)
+        if compiled.is_loaded or changed_nodes:
+            self._settle_site(own_node)
         if compiled.is_loaded or changed_nodes or members_changed:
             touched = set(stores.services.objects) | self.decisions.keys()
         before = {service: self.decisions.get(service) for service in touched}
-        changed = [self._plan(service) for service in sorted(touched)]
-        has_changed = any(changed) or members_changed or self._revision == 0
+        bgp_before = {service: self.bgp_decisions.get(service) for service in touched}
+        has_changed = self._plan_all(touched) or members_changed or self._has_bgp_changed
+        routes_before = self.routes.revision
+        published = self._publish(touched)
+        is_bgp_changed = self._has_bgp_changed or self.routes.revision != routes_before
+        self._has_bgp_changed = False
+        has_changed |= (self._revision == 0) | (is_bgp_changed and self._is_native)
         self._revision += has_changed
+        refused = (
+            _refused(before, self.decisions, _LAYER2_REFUSALS),
+            _refused(bgp_before, self.bgp_decisions, _BGP_REFUSALS),
+        )
         return msgspec.structs.replace(
             compiled,
             has_changed=has_changed,
             looked_at=looked_at,
-            refusals=tuple(self._refusals(before)),
+            refusals=tuple(each for found in refused for each in found),
+            planned=frozenset(touched),
+            published=published,
+            has_bgp_changed=is_bgp_changed,
         )
 
-    def _refusals(self, before: Mapping[str, Layer2Decision | None]) -> Iterator[Layer2Decision]:
-        for service in sorted(before):
-            decision, known = self.decisions.get(service), before[service]
-            if decision is None or decision.reason not in _REFUSALS:
-                continue
-            if known is None or known.reason is not decision.reason:
-                yield decision
+    def _settle_site(self, own_node: Node | None) -> None:
+        """Take over what concerns this node's BGP before services are planned again."""
+        config, identity = self.config, self._identity
+        if config is None:
+            return
+        before = self._site.peers, self._bgp_peers, self._bgp_parts
+        self._site = BgpSite(
+            config, identity.node, own_node, ignore_exclude_lb=identity.ignore_exclude_lb
+        )
+        self._bgp_peers = peers_for(config, self._site.peers)
+        self._bgp_parts = config.bfd_profiles, config.bgp_extras
+        self._has_bgp_changed |= before != (self._site.peers, self._bgp_peers, self._bgp_parts)
+
+    def _plan_all(self, services: Iterable[str]) -> bool:
+        changed = [self._plan(service) for service in sorted(services)]
+        return any(changed)
+
+    def _publish(self, services: Iterable[str]) -> frozenset[str]:
+        """Bring the routes in line with the decisions; give whom that concerns."""
+        return frozenset().union(
+            *(
+                self.routes.put(service, self.bgp_decisions.get(service))
+                for service in sorted(services)
+            )
+        )
 
     def _has_dirty_configuration(self) -> bool:
         dirty = [store.take_dirty() for store in self._stores.configuration.values()]
@@ -186,30 +268,42 @@ class View:
     def _orphan(self, config: Config, announced: Iterable[str]) -> str:
         """Name a service we announce whose addresses have no pool in a configuration."""
         for service in sorted(announced):
-            wanted = self._wanted.get(service)
-            if wanted is None:
-                continue
-            addresses = _parsed(wanted.addresses)
+            texts = self._announced_addresses(service)
+            addresses = _parsed(texts)
             if addresses and config.index.find_common(addresses) is None:
                 return (
-                    f"Service {service}: its addresses {', '.join(wanted.addresses)} are announced "
+                    f"Service {service}: its addresses {', '.join(texts)} are announced "
                     "here and belong to no pool of the new configuration; it comes into force when "
                     "the controller has moved them"
                 )
         return ""
+
+    def _announced_addresses(self, key: str) -> tuple[str, ...]:
+        """Give what is announced of a service and is still its own: of the rest it lets go now."""
+        wanted, decision = self._wanted.get(key), self.bgp_decisions.get(key)
+        service = self._stores.services.get(key)
+        if wanted is not None:
+            addresses = wanted.addresses
+        else:
+            addresses = decision.addresses if decision and not decision.reason else ()
+        has = (entry.ip for entry in service.ingress) if service else ()
+        return addresses if set(_parsed(has)) == set(_parsed(addresses)) else ()
 
     def _plan(self, key: str) -> bool:
         """Plan one service again; tell whether what is wanted for it changed."""
         service = self._stores.services.get(key)
         before = self._wanted.pop(key, None)
         self.decisions.pop(key, None)
+        self.bgp_decisions.pop(key, None)
         if service is None or self.config is None or not is_ours(service, self._identity.lb_class):
             return before is not None
+        endpoint_slices = tuple(self._slices.get(key, {}).values())
+        self.bgp_decisions[key] = self._site.decide(service, endpoint_slices)
         decision = plan_layer2(
             service,
             config=self.config,
             nodes=self._nodes,
-            endpoint_slices=tuple(self._slices.get(key, {}).values()),
+            endpoint_slices=endpoint_slices,
             speakers=self._speakers,
             node=self._identity.node,
             ignore_exclude_lb=self._identity.ignore_exclude_lb,
@@ -262,6 +356,20 @@ class View:
         changed = members != self._members or speakers != self._speakers
         self._members, self._speakers = members, speakers
         return changed
+
+
+def _refused(
+    before: Mapping[str, _Decision | None],
+    after: Mapping[str, _Decision],
+    reasons: frozenset[str],
+) -> Iterator[_Decision]:
+    """Give the decisions for one of the reasons that were not so at the last look."""
+    for service in sorted(before):
+        decision, known = after.get(service), before[service]
+        if decision is None or decision.reason is None or decision.reason.value not in reasons:
+            continue
+        if known is None or known.reason is not decision.reason:
+            yield decision
 
 
 def _members(pods: Mapping[str, Pod], *, node: str) -> tuple[Member, ...]:

@@ -19,16 +19,17 @@ from mercurylb.telemetry import logs as log
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+CERTIFICATE_NAMES = ("tls.crt", "tls.key")
 POLL_INTERVAL_S = 5.0
 _CHILD_TIMEOUT_S = 60.0
 _Stamp = tuple[tuple[int, int, int], ...]
 
 
 class CertificateDir:
-    """`tls.crt` and `tls.key` in a directory."""
+    """Certificate and key in a directory."""
 
-    def __init__(self, path: str) -> None:
-        self._files = (Path(path, "tls.crt"), Path(path, "tls.key"))
+    def __init__(self, path: str, *, names: tuple[str, str] = CERTIFICATE_NAMES) -> None:
+        self._files = (Path(path, names[0]), Path(path, names[1]))
         self._loaded: _Stamp | None = None
 
     @property

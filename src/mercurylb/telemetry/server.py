@@ -18,7 +18,11 @@ from aiohttp.web_server import Server
 
 from mercurylb.errors import LinkError
 from mercurylb.telemetry import logs as log
-from mercurylb.telemetry.certificate import CertificateDir, load_self_signed
+from mercurylb.telemetry.certificate import (
+    CERTIFICATE_NAMES,
+    CertificateDir,
+    load_self_signed,
+)
 from mercurylb.telemetry.metrics import CONTENT_TYPE, Registry
 from mercurylb.telemetry.tls import TlsOptions, server_context
 
@@ -107,17 +111,23 @@ class MetricsServer(_Listener):
         authorize: Authorize,
         options: TlsOptions,
         certificate_dir: str = "",
+        certificate_names: tuple[str, str] = CERTIFICATE_NAMES,
+        path: str = "/metrics",
     ) -> None:
         super().__init__(host, port)
         self._registry = registry
         self._authorize = authorize
         self._options = options
         self._certificate_dir = certificate_dir
+        self._certificate_names = certificate_names
+        self._path = path
 
     async def run(self) -> None:
         """Answer until cancelled; raise LinkError when the port cannot be had."""
         context = server_context(self._options)
-        directory = CertificateDir(self._certificate_dir) if self._certificate_dir else None
+        directory = None
+        if self._certificate_dir:
+            directory = CertificateDir(self._certificate_dir, names=self._certificate_names)
         if directory is None or not directory.exists or not directory.load_into(context):
             await load_self_signed(context)
         async with asyncio.TaskGroup() as group:
@@ -125,15 +135,19 @@ class MetricsServer(_Listener):
                 group.create_task(directory.run(context))
             group.create_task(self.serve(context))
 
+    async def refresh(self) -> None:
+        """Fetch what has to be fetched anew for each answer; nothing here."""
+
     async def answer(self, request: BaseRequest) -> Response:
         """Give the metrics to who may read them."""
-        if request.path != "/metrics":
+        if request.path != self._path:
             return Response(status=404, text="Not Found\n")
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         token = token.strip()
         status = await self._authorize(token) if token and scheme.lower() == "bearer" else 401
         if status != _OK:
             return Response(status=status, text=_TEXTS.get(status, "Not available") + "\n")
+        await self.refresh()
         try:
             body = self._registry.render()
         except Exception as error:  # noqa: BLE001 (a broken number must not end the program)

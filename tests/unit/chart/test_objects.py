@@ -104,6 +104,10 @@ RIGHTS: dict[tuple[str, str], dict[tuple[str, str], tuple[str, ...]]] = {
         ("metallb.io", "l2advertisements"): FOLLOW,
         ("metallb.io", "servicel2statuses"): ("create", "delete", "list", "patch", "watch"),
         ("metallb.io", "servicel2statuses/status"): ("patch",),
+        ("metallb.io", "servicebgpstatuses"): ("create", "delete", "list", "patch", "watch"),
+        ("metallb.io", "servicebgpstatuses/status"): ("patch",),
+        ("mercurylb.io", "bgpsessions"): ("create", "delete", "list", "patch", "watch"),
+        ("mercurylb.io", "bgpsessions/status"): ("patch",),
         ("metallb.io", "configurationstates"): STATE,
         ("metallb.io", "configurationstates/status"): ("patch",),
     },
@@ -135,7 +139,7 @@ def test_a_release_called_metallb_has_the_names_of_metallbs_chart(render: Any) -
 def test_the_definitions_are_part_of_the_release(render: Any) -> None:
     """An upgrade of the release upgrades the definitions too."""
     names = {name for kind, name in render(crds=True) if kind == "CustomResourceDefinition"}
-    assert names == {f"{plural}.metallb.io" for plural in KINDS}
+    assert names == {*(f"{plural}.metallb.io" for plural in KINDS), "bgpsessions.mercurylb.io"}
 
 
 @pytest.mark.parametrize(

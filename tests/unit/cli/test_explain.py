@@ -64,6 +64,37 @@ def test_nodes_say_why_they_are_no_candidates(run: Run, cluster: Callable[[str],
     assert "Node     -  n2: no advertisement for the service includes it" in result.stdout
 
 
+def test_what_nodes_do_by_bgp(run: Run, cluster: Callable[[str], str]) -> None:
+    """Nodes that do the same share a line: which route goes to whom, and why not to others."""
+    result = run("explain", "service", "web", "--snapshot", cluster("announced-by-bgp"))
+    assert result.exit_code == 0
+    assert "BGP      n1, n2, n3: 192.0.2.8/32 to router (by all)" in result.stdout
+    assert "Node " not in result.stdout
+    elsewhere = cluster("bgp-peers-on-other-nodes")
+    result = run("explain", "service", "web", "--snapshot", elsewhere)
+    assert result.exit_code == 1
+    assert "BGP      n1, n3: does not announce it: no BGPAdvertisement of the pool includes" in (
+        result.stdout
+    )
+    assert "BGP      n2: 192.0.2.8/32 to no peer (by all)" in result.stdout
+    assert "BGP      n2: 192.0.2.8/32 not to router: it has no session with" in result.stdout
+
+
+def test_routes_show_their_attributes(run: Run, tmp_path: Path) -> None:
+    """Preference, prepending and communities, and the advertisement that they are from."""
+    raws = objects("announced-by-bgp")
+    (ad,) = [raw for raw in raws if raw["kind"] == "BGPAdvertisement"]
+    ad["spec"] = {"localPref": 7, "asPathPrepend": 2, "communities": ["1:2", "large:1:2:3"]}
+    file = tmp_path / "cluster.json"
+    file.write_bytes(pack(raws, is_yaml=False))
+    result = run("explain", "service", "web", "--snapshot", str(file))
+    how = "localPref 7, asPathPrepend 2, communities 1:2:3 1:2, by all"
+    assert f"192.0.2.8/32 to router ({how})" in result.stdout
+    result = run("explain", "service", "web", "--snapshot", str(file), "-o", "json")
+    first = json.loads(result.stdout)["bgp"][0]
+    assert (first["node"], first["decision"]["routes"][0]["peers"]) == ("n1", ["router"])
+
+
 @pytest.mark.parametrize("form", ["json", "yaml"])
 def test_programs_get_everything(run: Run, cluster: Callable[[str], str], form: str) -> None:
     """The machine forms have code, verdicts, ranking and events."""

@@ -139,3 +139,75 @@ def test_files_that_cannot_be_read_fail(run: Run, full: str) -> None:
     result = run("plan", "-f", "-", "--snapshot", full, stdin=wrong)
     assert result.exit_code == 1
     assert "IPAddressPool metallb-system/a: spec.addresses" in result.output
+
+
+@pytest.fixture
+def routed(tmp_path: Path) -> str:
+    """Give a snapshot of a cluster in which three nodes tell a router of one service."""
+    path = tmp_path / "routed.json"
+    path.write_bytes(pack(objects("announced-by-bgp"), is_yaml=False))
+    return str(path)
+
+
+AD = "apiVersion: metallb.io/v1beta1\nkind: BGPAdvertisement\nmetadata: {name: all}\nspec: "
+SPINE = (
+    "apiVersion: metallb.io/v1beta2\nkind: BGPPeer\nmetadata: {name: spine}\n"
+    "spec: {myASN: 64512, peerASN: 64513, peerAddress: 192.0.2.2}\n"
+)
+ROUTE = "Route 192.0.2.8/32 of default/web"
+ROUTES = [
+    ("{localPref: 7}", [f"~ {ROUTE} would go to router from n1, n2, n3 otherwise (localPref 7)"]),
+    (
+        "{nodeSelectors: [{matchLabels: {kubernetes.io/hostname: n2}}]}",
+        [f"- {ROUTE} would not go to router from n1, n3 any more"],
+    ),
+    ("{peers: [spine]}", [f"- {ROUTE} would not go to router from n1, n2, n3 any more"]),
+    (
+        "{aggregationLength: 29}",
+        [
+            "+ Route 192.0.2.8/29 of default/web would go to router from n1, n2, n3",
+            f"- {ROUTE} would not go to router from n1, n2, n3 any more",
+        ],
+    ),
+    (f"{{}}\n---\n{SPINE}", [f"+ {ROUTE} would go to spine from n1, n2, n3"]),
+    ("{}", []),
+]
+
+
+@pytest.mark.parametrize(("spec", "expected"), ROUTES)
+def test_routes_that_would_change(
+    run: Run, tmp_path: Path, routed: str, spec: str, expected: list[str]
+) -> None:
+    """Which nodes would tell which peers something else; addresses stay as they are."""
+    file = tmp_path / "new.yaml"
+    file.write_text(f"{AD}{spec}\n")
+    result = run("plan", "-f", str(file), "--snapshot", routed)
+    assert result.exit_code == 0
+    assert [line for line in result.stdout.splitlines() if " Route " in line] == expected
+    assert result.stdout.splitlines()[-1] == "Plan: no service changes, 1 unchanged."
+
+
+def test_an_address_that_moves_takes_its_route_along(run: Run, tmp_path: Path, routed: str) -> None:
+    """What the controller would do first is taken into account."""
+    file = tmp_path / "new.yaml"
+    file.write_text(MAIN)
+    result = run("plan", "-f", str(file), "--snapshot", routed, "-o", "json")
+    routes = json.loads(result.stdout)["routes"]
+    assert [(each["prefix"], each["kind"]) for each in routes] == [
+        ("192.0.2.8/32", "withdrawn"),
+        ("198.51.100.0/32", "told"),
+    ]
+
+
+def test_local_services_change_where_their_pods_are(run: Run, tmp_path: Path) -> None:
+    """The third node has none, so nothing changes there."""
+    raws = objects("announced-by-bgp")
+    for raw in raws:
+        if raw["kind"] == "Service":
+            raw["spec"]["externalTrafficPolicy"] = "Local"
+    snapshot = tmp_path / "cluster.json"
+    snapshot.write_bytes(pack(raws, is_yaml=False))
+    file = tmp_path / "new.yaml"
+    file.write_text(f"{AD}{{localPref: 7}}\n")
+    result = run("plan", "-f", str(file), "--snapshot", str(snapshot))
+    assert f"~ {ROUTE} would go to router from n1, n2 otherwise (localPref 7)" in result.stdout

@@ -154,10 +154,10 @@ def test_what_may_be_in_other_files_is_a_warning() -> None:
 
 
 def test_the_backend_decides() -> None:
-    """What native BGP cannot do is a mistake for that backend only."""
-    text = other("Community", "communities: [{name: a, value: 'large:1:2:3'}]")
-    assert [code for code, *_ in found(text)] == ["backend-community"]
-    assert found(text, backend="frr") == []
+    """What a backend cannot do is a mistake for that backend only."""
+    text = other("BGPAdvertisement", "asPathPrepend: 2")
+    assert found(text) == []
+    assert "backend-feature" in [code for code, *_ in found(text, backend="frr")]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from mercurylb.config.admission import Admission, Change, Operation, admit, reads
-from mercurylb.config.resources import FRR_K8S, NATIVE, gather
+from mercurylb.config.resources import FRR, FRR_K8S, NATIVE, gather
 from tests.unit.config.objects import HOME, bfd, bgp, community, peer, selector
 from tests.unit.plan.cluster import advertisement, node, on, pool
 
@@ -242,10 +242,6 @@ LATER = [
         "aggregation-pool", id="pool shrinks below an aggregate",
     ),
     pytest.param(
-        pool("p", "10.0.0.0/24"), pool("p", "10.0.0.0/24", "2001:db8::/64"), (bgp(),), NATIVE,
-        "backend-ipv6", id="IPv6 for a native advertisement",
-    ),
-    pytest.param(
         pool("p", "10.0.0.0/24"), pool("p", "10.0.0.0/24", "2001:db8::/64"),
         (bgp(), peer(bfdProfile="echo"), ECHO), FRR_K8S, "bfd-echo-ipv6",
         id="IPv6 for a peer with echo",
@@ -266,17 +262,18 @@ LATER = [
         "bfd-echo-ipv6", id="peer gets echo",
     ),
     pytest.param(
-        peer(), peer(bfdProfile="fast"), (), NATIVE, "backend-feature", id="native peer gets BFD",
+        peer(), peer(localASN=200), (), NATIVE, "peer-asn", id="native peer shows the peer's ASN",
     ),
     pytest.param(
-        bgp(ipAddressPools=["other"]), bgp(), (pool("p", "2001:db8::/64"),), NATIVE,
-        "backend-ipv6", id="native advertisement reaches IPv6",
+        peer(), peer(routerID="::1"), (), NATIVE, "peer-address", id="native peer gets a wide ID",
+    ),
+    pytest.param(
+        bgp(), bgp(asPathPrepend=1), (), FRR, "backend-feature", id="prepending for FRR",
     ),
     pytest.param(
         None, ECHO, (pool("p", "2001:db8::/64"), bgp(), peer(bfdProfile="echo")), FRR_K8S,
         "bfd-echo-ipv6", id="profile with echo that a peer waits for",
     ),
-    pytest.param(None, bfd(), (), NATIVE, "backend-feature", id="profile for native"),
     pytest.param(
         None, bfd(detectMultiplier=1), (), FRR_K8S, "value-range", id="profile out of range"
     ),

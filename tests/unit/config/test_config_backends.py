@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
-from mercurylb.config.compilation import Resources
+from mercurylb.config.compilation import Resources, compile_config
 from mercurylb.config.model import BFDProfile
 from mercurylb.config.resources import FRR, FRR_K8S, NATIVE
 from tests.unit.config.objects import (
@@ -16,7 +17,7 @@ from tests.unit.config.objects import (
     config_of,
     peer,
     problems_of,
-    selector,
+    secret,
     told,
 )
 from tests.unit.plan.cluster import node, on, pool
@@ -115,20 +116,20 @@ def test_echo_is_not_for_pools_with_ipv6(
 @pytest.mark.parametrize("backend", ["", "cilium", "Native"])
 def test_an_unknown_backend_is_not_checked(backend: str) -> None:
     """Whatever is not one of the three names switches the checks off, the empty text too."""
-    objects = peer(vrf="red"), peer("q", routerID="1.1.1.1"), bgp(asPathPrepend=1), SIX
-    assert told(*objects, bfd(), community(x="large:1:2:3"), backend=backend) == []
-    assert told(*objects, bfd(), community(x="large:1:2:3"), backend=NATIVE) != []
+    objects = peer(routerID="::1"), peer("q", routerID="1.1.1.1"), bgp(asPathPrepend=1), SIX
+    assert told(*objects, backend=backend) == []
+    assert told(*objects, backend=NATIVE) != []
 
 
 @pytest.mark.rule("config-9.default")
 def test_the_backend_is_native_unless_told() -> None:
-    """What nobody sets is the backend with the fewest features."""
+    """What nobody sets is the backend that needs nothing beside the speaker."""
     assert Resources().backend == NATIVE == "native"
 
 
-@pytest.mark.rule("config-9.frr-k8s-only", "config-9.joined")
-@pytest.mark.parametrize(("backend", "count"), [(NATIVE, 1), (FRR, 1), (FRR_K8S, 0)])
-def test_prepending_needs_frr_k8s(backend: str, count: int) -> None:
+@pytest.mark.rule("config-9.frr-k8s-only", "config-9.joined", "bgp-3.8.frr")
+@pytest.mark.parametrize(("backend", "count"), [(NATIVE, 0), (FRR, 1), (FRR_K8S, 0)])
+def test_prepending_is_not_for_frr(backend: str, count: int) -> None:
     """It is told beside the other checks of the backend; 0 is not prepending."""
     message = (
         "BGPAdvertisement/ad spec.asPathPrepend:"
@@ -139,81 +140,140 @@ def test_prepending_needs_frr_k8s(backend: str, count: int) -> None:
 
 
 FEATURES = [
-    ({"bfdProfile": "fast"}, "bfdProfile", "bfd-profile"),
-    ({"keepaliveTime": "1s", "holdTime": "3s"}, "keepaliveTime", "keepalive-time"),
-    ({"vrf": "red"}, "vrf", "vrf"),
-    ({"connectTime": "0s"}, "connectTime", "connect time"),
-    ({"enableGracefulRestart": True}, "enableGracefulRestart", "EnableGracefulRestart flag"),
-    ({"disableMP": True}, "disableMP", "disable MP flag"),
-    ({"dualStackAddressFamily": True}, "dualStackAddressFamily", "dualstackaddressfamily flag"),
-    ({"peerASN": None, "dynamicASN": "internal"}, "dynamicASN", "dynamicASN"),
-    ({"interface": "eth0"}, "interface", "interface"),
-    ({"localASN": 7}, "localASN", "localASN"),
+    {"bfdProfile": "fast"},
+    {"keepaliveTime": "1s", "holdTime": "3s"},
+    {"vrf": "red"},
+    {"connectTime": "7s"},
+    {"enableGracefulRestart": True},
+    {"disableMP": True},
+    {"dualStackAddressFamily": True},
+    {"peerASN": None, "dynamicASN": "internal"},
+    {"peerAddress": None, "interface": "eth0"},
+    {"localASN": 7},
+    {"ebgpMultiHop": True},
+    {"peerAddress": "2001:db8::1"},
 ]
 
 
-@pytest.mark.rule("config-9.native.peers")
-@pytest.mark.parametrize(("spec", "field", "words"), FEATURES, ids=[row[1] for row in FEATURES])
+@pytest.mark.rule("config-9.native.peers", "config-9.native.multi-hop", "config-9.native.bfd")
+@pytest.mark.parametrize("spec", FEATURES, ids=lambda spec: next(reversed(spec)))
 @pytest.mark.rule("api-3.1.local-asn", "api-3.1.disable-mp", "api-3.1.dual-stack")
-def test_native_peers_have_fewer_features(spec: dict[str, Any], field: str, words: str) -> None:
-    """Each field that the native backend does not know is told; FRR takes it."""
-    message = f"BGPPeer/p spec.{field}: peer 10.2.2.2 has {words} set on native bgp mode"
-    assert message in told(peer(**spec), backend=NATIVE)
-    assert not any("native" in text for text in told(peer(**spec), backend=FRR))
+@pytest.mark.rule("bgp-3.8.native")
+def test_native_peers_have_every_feature(spec: dict[str, Any]) -> None:
+    """What the original leaves to FRR is taken by the native backend too."""
+    assert told(peer(**spec), bfd(), backend=NATIVE) == []
+    assert told(peer(**spec), bfd(), backend=FRR) == []
 
 
-@pytest.mark.rule("config-9.native.peers", "config-9.native.multi-hop")
-@pytest.mark.parametrize(
-    "spec", [{"keepaliveTime": "0s"}, {"ebgpMultiHop": True}, {"localASN": 0}, {"holdTime": "9s"}]
-)
-def test_native_peers_may_be_plain(spec: dict[str, Any]) -> None:
-    """Zero values and eBGP over several hops are no feature of FRR."""
+@pytest.mark.rule("config-9.native.ipv6", "config-9.native.communities", "config-9.native.cases")
+@pytest.mark.rule("bgp-3.8.native")
+def test_native_advertises_everything() -> None:
+    """IPv6, large communities and prepended paths are nothing that needs FRR."""
+    ad = bgp(communities=["large:1:2:3", "1:2"], asPathPrepend=3)
+    assert told(SIX, ad, community(x="large:1:2:3", y="1:2"), backend=NATIVE) == []
+
+
+INTERNAL = "localASN is for peers of another autonomous system, and this one is internal"
+TOO_LONG = "the password has 81 octets, and a kernel takes at most 80 for TCP MD5"
+REFUSED = [
+    (
+        {"routerID": "2001:db8::1"},
+        "spec.routerID: a BGP identifier is a number of four octets, and 2001:db8::1 is none or 0",
+    ),
+    (
+        {"routerID": "0.0.0.0"},
+        "spec.routerID: a BGP identifier is a number of four octets, and 0.0.0.0 is none or 0",
+    ),
+    (
+        {"peerASN": 100, "localASN": 7},
+        "spec.localASN: " + INTERNAL,
+    ),
+    (
+        {"peerASN": None, "dynamicASN": "internal", "localASN": 7},
+        "spec.localASN: " + INTERNAL,
+    ),
+    ({"localASN": 200}, "spec.localASN: localASN is the number of the peer itself"),
+    (
+        {"password": "x" * 81},
+        "spec.password: the password has 81 octets, and a kernel takes at most 80 for TCP MD5",
+    ),
+    (
+        {"passwordSecret": {"name": "s"}},
+        "spec.passwordSecret.name: " + TOO_LONG,
+    ),
+]
+
+
+@pytest.mark.rule("bgp-3.8.native")
+@pytest.mark.parametrize(("spec", "message"), REFUSED)
+def test_native_refuses_what_cannot_be_on_the_wire(spec: dict[str, Any], message: str) -> None:
+    """The FRR backends are left to find that out themselves."""
+    objects = peer(**spec), secret(password="y" * 81)
+    assert told(*objects, backend=NATIVE) == [f"BGPPeer/p {message}"]
+    assert told(*objects, backend=FRR) == []
+
+
+@pytest.mark.parametrize("spec", [{"password": "x" * 80}, {"routerID": "1.2.3.4"}])
+def test_native_takes_what_just_fits(spec: dict[str, Any]) -> None:
+    """The bound itself is no mistake."""
     assert told(peer(**spec), backend=NATIVE) == []
 
 
-@pytest.mark.rule("config-9.native.bfd", "config-9.native.cases")
-def test_native_has_no_bfd() -> None:
-    """A profile that nobody uses is too many."""
-    assert told(bfd(), backend=NATIVE) == ["BFDProfile/fast : bfd profiles section set"]
+@pytest.mark.rule("bgp-6.extras")
+@pytest.mark.parametrize(
+    ("backend", "expected"),
+    [
+        (NATIVE, ["bgp extra info not supported in native mode"]),
+        (FRR_K8S, ["extra info not supported in frr-k8s mode"]),
+        (FRR, []),
+    ],
+)
+def test_extras_are_for_frr_only(backend: str, expected: list[str]) -> None:
+    """Text in FRR's language has no meaning elsewhere."""
+    resources = Resources(backend=backend, bgp_extras="log file")
+    problems = compile_config(resources)[1]
+    assert [problem.message for problem in problems] == expected
+    assert all(problem.object == "ConfigMap bgpextras" for problem in problems)
 
 
-NATIVE_IPV6 = [
-    pytest.param((), False, id="no advertisement"),
-    pytest.param(({"ipAddressPools": ["four"]},), False, id="not selected"),
-    pytest.param(({"ipAddressPools": ["six"]},), True, id="by name"),
-    pytest.param(({"ipAddressPoolSelectors": [selector(tier="x")]},), True, id="by label"),
-    pytest.param(({},), True, id="without selector"),
-    pytest.param(({"ipAddressPools": ["four"]}, {}), True, id="one of two has no selector"),
-]
+def annotated(**texts: str) -> Any:
+    """Make a peer with annotations of ours and a password."""
+    made = peer(password="swordfish")
+    annotations = {f"mercurylb.io/{key.replace('_', '-')}": text for key, text in texts.items()}
+    metadata = msgspec.structs.replace(made.metadata, annotations=annotations)
+    return msgspec.structs.replace(made, metadata=metadata)
 
 
-@pytest.mark.rule("config-9.native.ipv6", "config-9.native.cases")
-@pytest.mark.parametrize(("specs", "is_refused"), NATIVE_IPV6)
-def test_native_advertises_ipv4_only(specs: tuple[Any, ...], *, is_refused: bool) -> None:
-    """An IPv6 pool that some BGPAdvertisement selects is refused; for layer 2 it may stay."""
-    advertisements = [bgp(f"ad{index}", **spec) for index, spec in enumerate(specs)]
-    found = told(SIX, pool("four", "10.0.0.0/24"), *advertisements, backend=NATIVE)
-    message = (
-        'IPAddressPool/six spec.addresses[0]: pool "six" has ipv6 CIDR 2001:db8::/64,'
-        " native bgp mode does not support ipv6"
-    )
-    assert found == ([message] if is_refused else [])
+def test_annotations_are_features_of_the_native_backend() -> None:
+    """GTSM and TCP-AO are told of by annotations, and FRR is not told."""
+    (found,) = config_of(annotated(gtsm_hops="1", tcp_ao="true"), backend=NATIVE).peers
+    assert (found.gtsm_hops, found.has_tcp_ao) == (1, True)
+    for backend in (FRR, FRR_K8S):
+        assert told(annotated(gtsm_hops="1", tcp_ao="true"), backend=backend) == [
+            f"BGPPeer/p metadata.annotations[mercurylb.io/{name}]: mercurylb.io/{name} is only"
+            " supported by the native backend"
+            for name in ("gtsm-hops", "tcp-ao")
+        ]
 
 
-@pytest.mark.rule("config-9.native.communities", "config-9.native.cases")
-def test_native_takes_standard_communities() -> None:
-    """Large ones are told where they stand; what is none at all is told as such, once."""
-    only = "native BGP mode only supports legacy communities"
-    objects = bgp(communities=["large:1:2:3", "1:2"]), community(x="large:1:2:3", y="1:2")
-    ending = 'has non legacy community "large:1:2:3"'
-    assert told(*objects, backend=NATIVE) == [
-        f'BGPAdvertisement/ad spec.communities[0]: {only}, BGP advertisement "ad" {ending}',
-        f'Community/c spec.communities[0].value: {only}, BGP community CR "c" {ending}',
-    ]
-    assert told(*objects, backend=FRR) == []
-    assert [each.code for each in problems_of(community(x="large:x"), backend=NATIVE)] == [
-        "community-value"
-    ]
+@pytest.mark.parametrize(
+    "texts",
+    [{"gtsm_hops": text} for text in ("0", "255", "x", "", "9999", "\u0661")]
+    + [{"tcp_ao": text} for text in ("", "yes", "True")],
+)
+def test_annotations_that_mean_nothing_are_refused(texts: dict[str, str]) -> None:
+    """A protection that was mistyped is not silently left out."""
+    (problem,) = problems_of(annotated(**texts), backend=NATIVE)
+    assert problem.code == "value-range"
+    assert problem.field.startswith("metadata.annotations[mercurylb.io/")
+
+
+def test_tcp_ao_needs_a_key() -> None:
+    """The password is the key."""
+    made = annotated(tcp_ao="true")
+    bare = msgspec.structs.replace(made, spec=msgspec.structs.replace(made.spec, password=""))
+    (problem,) = problems_of(bare, backend=NATIVE)
+    assert problem.message == "mercurylb.io/tcp-ao needs a password, which is its key"
 
 
 def peers(*specs: dict[str, Any]) -> list[Any]:

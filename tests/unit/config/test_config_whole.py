@@ -12,6 +12,7 @@ from mercurylb.api.config_map import ConfigMap
 from mercurylb.config.compilation import compile_config
 from mercurylb.config.problem import DESCRIPTIONS, Code, clip, summarize
 from mercurylb.config.resources import (
+    FRR,
     FRR_K8S,
     NATIVE,
     Resources,
@@ -73,10 +74,13 @@ def test_the_controller_cares_for_pools_and_communities() -> None:
 
 @pytest.mark.rule("config-1.controller", "config-9.default")
 def test_the_controller_knows_the_backend() -> None:
-    """A large community blocks allocation with the native backend, as in MetalLB."""
+    """What concerns routers blocks no allocation, whatever speaks to them."""
     alias = community(x="large:1:2:3")
-    assert compile_config(for_controller(gather((alias,), backend=NATIVE)))[1] != ()
-    assert compile_config(for_controller(gather((alias,), backend=FRR_K8S)))[1] == ()
+    for backend in (NATIVE, FRR, FRR_K8S):
+        everything = gather((alias, peer(routerID="::1"), bgp(asPathPrepend=1)), backend=backend)
+        resources = for_controller(everything)
+        assert resources.backend == backend
+        assert compile_config(resources)[1] == ()
 
 
 @pytest.mark.rule("config-1.speaker")
@@ -127,7 +131,7 @@ def test_profiles_and_secrets_are_found_by_name() -> None:
     """A speaker takes all profiles, and the secrets of the one namespace."""
     everything = gather((peer(bfdProfile="fast", passwordSecret={"name": "s"}), N1))
     codes = [each.code for each in compile_config(for_speaker(everything, N1))[1]]
-    assert codes == ["secret-missing", "bfd-profile-missing", "backend-feature"]
+    assert codes == ["secret-missing", "bfd-profile-missing"]
     complete = gather(
         (peer(bfdProfile="fast", passwordSecret={"name": "s"}), N1, bfd(), secret(password="x")),
         backend=FRR_K8S,
@@ -148,7 +152,7 @@ def test_profiles_and_secrets_are_found_by_name() -> None:
 )
 def test_extras_are_optional(maps: tuple[ConfigMap, ...], expected: str) -> None:
     """One key of one ConfigMap is handed on; neither has to be there."""
-    assert config_of(*maps).bgp_extras == expected
+    assert config_of(*maps, backend=FRR).bgp_extras == expected
 
 
 @pytest.mark.rule("config-2.all")
@@ -195,7 +199,8 @@ def test_configurations_are_compared_by_value() -> None:
     for other in (peer(password="y"), peer(vrf="red"), bgp(localPref=1), bfd(echoMode=True)):
         changed = [other if type(each) is type(other) else each for each in again]
         assert config_of(*objects) != config_of(*changed)
-    assert config_of(*objects) != config_of(*again, extras("bgpextras", extras="x"))
+    text = extras("bgpextras", extras="x")
+    assert config_of(*objects, backend=FRR) != config_of(*again, text, backend=FRR)
 
 
 @pytest.mark.rule("config-12.nothing")

@@ -36,6 +36,8 @@ CASES = [
     ("ml-secret-key-path", "", "/key", "/key"),
     pytest.param("ml-wan-config", False, "true", True, marks=pytest.mark.rule("speaker-1.wan")),
     ("gratuitous-arp-interval", 0, "2147483647", 2147483647),
+    ("bgp-listen-port", 0, "1790", 1790),
+    ("bgp-debounce-timeout", "", "5", "5"),
     ("frrk8s-namespace", "", "x", "x"),
     ("frrk8s-secret-passthrough", False, "true", True),
     ("tls-min-version", "", "VersionTLS12", "VersionTLS12"),
@@ -86,7 +88,7 @@ def test_what_is_deprecated_is_taken() -> None:
     assert parsed("--host=192.0.2.1") == parsed(METALLB_HOST="192.0.2.2") == parsed()
 
 
-DEBOUNCE = pytest.mark.rule("speaker-1.debounce")
+DEBOUNCE = pytest.mark.rule("speaker-1.debounce", "bgp-1.debounce")
 GRATUITOUS = pytest.mark.rule("speaker-1.gratuitous")
 LEVEL = pytest.mark.rule("speaker-1.log-level")
 

@@ -58,7 +58,7 @@ def test_the_nodes_name_is_needed(home: Path) -> None:
     assert told(home, METALLB_NODE_NAME="n1").node == "n1"
 
 
-@pytest.mark.rule("speaker-1.bgp-type")
+@pytest.mark.rule("speaker-1.bgp-type", "bgp-1.backend")
 @pytest.mark.parametrize("backend", ["", "frrk8s", "Native"])
 def test_an_unknown_backend_is_refused(home: Path, backend: str) -> None:
     """Only an absent variable is the default; an empty one is a mistake."""
@@ -76,7 +76,14 @@ def test_known_backends_are_taken(home: Path, environ: dict[str, str]) -> None:
     assert told(home, "--node-name=n1", **environ).node == "n1"
 
 
-@pytest.mark.rule("speaker-1.passthrough")
+def test_only_the_native_backend_listens(home: Path) -> None:
+    """With FRR the port is FRR's."""
+    for backend, port in (("native", 1790), ("frr", 0), ("frr-k8s", 0)):
+        environ = {"METALLB_BGP_TYPE": backend, "METALLB_BGP_LISTEN_PORT": "1790"}
+        assert told(home, "--node-name=n1", **environ).bgp_listen_port == port
+
+
+@pytest.mark.rule("speaker-1.passthrough", "bgp-1.passthrough")
 @pytest.mark.parametrize(
     ("argv", "backend", "told_"),
     [

@@ -15,7 +15,7 @@ from mercurylb.api.config_map import ConfigMap
 from mercurylb.api.ip_address_pool import IPAddressPool
 from mercurylb.api.password_secret import PasswordSecret
 from mercurylb.config.model import Password
-from mercurylb.config.resources import FRR_K8S
+from mercurylb.config.resources import FRR, FRR_K8S
 from mercurylb.kube.kinds import PASSWORD_SECRETS
 from mercurylb.kube.reflector import Applied, Deleted, Unreadable
 from mercurylb.speaker.stores import Identity
@@ -143,8 +143,9 @@ def test_secrets_may_be_left_to_frr_k8s() -> None:
 
 
 @pytest.mark.rule("config-1.extras")
-def test_extras_are_taken_over(cluster: Cluster) -> None:
+def test_extras_are_taken_over() -> None:
     """The ConfigMap may come and go."""
+    cluster = Cluster(Identity(node="iris1", backend=FRR))
     extras = ConfigMap(data={"extras": "log file"})
     extras = msgspec.structs.replace(
         extras, metadata=msgspec.structs.replace(extras.metadata, name="bgpextras")
@@ -159,10 +160,13 @@ def test_extras_are_taken_over(cluster: Cluster) -> None:
 
 @pytest.mark.rule("config-9.default")
 def test_the_speaker_knows_its_backend() -> None:
-    """A profile alone is too much for the native backend, which is the default."""
+    """A router ID of IPv6 is too much for the native backend, which is the default."""
     cluster = Cluster()
-    put(cluster, BFDProfile, "fast", {})
-    assert "bfd profiles section set" in error(cluster)
+    put(cluster, BGPPeer, "p", {**PEER, "routerID": "::1"})
+    assert "a BGP identifier is a number of four octets" in error(cluster)
+    cluster = Cluster(Identity(node="iris1", backend=FRR))
+    put(cluster, BGPPeer, "p", {**PEER, "routerID": "::1"})
+    assert error(cluster) == ""
 
 
 @pytest.mark.rule("config-10.identical")

@@ -1,0 +1,170 @@
+"""Passwords, distances and who dials."""
+
+from __future__ import annotations
+
+import socket
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lab import netns
+from tests.interop.bgp.matrix import IMPOSSIBLE, ROUTERS, capability
+from tests.interop.bgp.network import HOP
+from tests.interop.bgp.node import ASN, password
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.interop.bgp.network import Network
+    from tests.interop.bgp.node import Link, Node
+    from tests.interop.bgp.routers.router import Router
+
+    Meet = Callable[..., Link]
+    Private = Callable[..., Node]
+
+_TCP_AO_ADD_KEY = 38
+_EINVAL, _ENOENT = 22, 2
+
+
+def test_the_network_has_no_way_out(bgp_network: Network) -> None:
+    """No namespace of these tests has a default route but over our own hop."""
+    for name in ("node", HOP, "hostile", *ROUTERS):
+        for row in netns.ip_json(bgp_network.namespace(name), "route", "show", "default"):
+            pytest.fail(f"{name} has a way out: {row}")
+
+
+@capability("MD5 password")
+def test_password(router: Router, meet: Meet) -> None:
+    """A session with the right password comes up and carries routes."""
+    link = meet(router, neighbor={"password": "s3same"}, settings={"password": password("s3same")})
+    link.announce(link.group("192.0.2.40/32"))
+    link.wait_prefixes("192.0.2.40/32")
+
+
+@capability("MD5 password over IPv6")
+def test_password_ipv6(router: Router, meet: Meet) -> None:
+    """The same over IPv6."""
+    link = meet(
+        router,
+        is_ipv6=True,
+        neighbor={"password": "s3same"},
+        settings={"password": password("s3same")},
+    )
+    link.announce(link.group("2001:db8::40/128"))
+    link.wait_prefixes("2001:db8::40/128")
+
+
+@capability("MD5: wrong, then right")
+def test_wrong_password(router: Router, meet: Meet) -> None:
+    """A wrong password gives no session; the right one, set later, does."""
+    link = meet(
+        router,
+        waits=False,
+        neighbor={"password": "s3same"},
+        settings={"password": password("sesame")},
+    )
+    time.sleep(1.5)  # Nothing comes of it, and nothing says so: the kernel drops the segments.
+    assert not link.view.is_established
+    assert link.report.state != "Established"
+    link.change(password=password("s3same"))
+    link.wait_established()
+
+
+@capability("MD5 rotated")
+def test_rotated_password(router: Router, meet: Meet) -> None:
+    """When both sides take a new password, the session comes back by itself."""
+    link = meet(router, neighbor={"password": "first"}, settings={"password": password("first")})
+    link.announce(link.group("192.0.2.41/32"))
+    link.wait_prefixes("192.0.2.41/32")
+    link.change(password=password("second"))
+    link.router.add(_replaced(link, password="second"))
+    link.wait(lambda: link.report.flap_count > 0, "the session began anew")
+    link.wait_established(20)
+    link.wait_prefixes("192.0.2.41/32")
+
+
+def _replaced(link: Link, **changes: object) -> object:
+    import msgspec  # noqa: PLC0415
+
+    return msgspec.structs.replace(link.neighbor, **changes)
+
+
+@capability("TCP-AO")
+def test_authentication(router: Router, meet: Meet) -> None:
+    """A session with TCP-AO comes up, where the kernel has it."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as sock:
+        try:
+            sock.setsockopt(socket.IPPROTO_TCP, _TCP_AO_ADD_KEY, b"\0")
+        except OSError as error:
+            if error.errno != _EINVAL:
+                pytest.skip(f"{IMPOSSIBLE}: no TCP-AO in {router.kind}'s and our kernel")
+    pytest.skip(f"{IMPOSSIBLE}: no release of {router.kind} here speaks it")
+
+
+@capability("GTSM, one hop")
+def test_gtsm(router: Router, meet: Meet) -> None:
+    """With RFC 5082 on both sides the session comes up."""
+    link = meet(router, neighbor={"gtsm_hops": 1}, settings={"gtsm_hops": 1})
+    link.announce(link.group("192.0.2.42/32"))
+    link.wait_prefixes("192.0.2.42/32")
+
+
+@capability("GTSM refuses the distant")
+def test_gtsm_distance(router: Router, meet: Meet) -> None:
+    """A router behind a hop is too far for a limit of one hop, and near enough for two."""
+    link = meet(router, waits=False, is_far=True, settings={"gtsm_hops": 1})
+    time.sleep(1.5)  # Nothing comes of it, and nothing says so: the kernel drops the segments.
+    assert not link.view.is_established
+    link.router.add(_replaced(link, hop_count=255))
+    link.change(gtsm_hops=2)
+    if router.kind in {"frr", "gobgp"}:
+        link.wait_established()
+
+
+@capability("eBGP over a hop")
+def test_multi_hop(router: Router, meet: Meet) -> None:
+    """A router behind a hop is an external peer."""
+    link = meet(router, is_far=True)
+    link.announce(link.group("192.0.2.43/32"))
+    link.wait_prefixes("192.0.2.43/32")
+    assert link.routes()["192.0.2.43/32"].as_path == (ASN,)
+
+
+@capability("iBGP over a hop, IPv6")
+def test_multi_hop_internal(router: Router, meet: Meet) -> None:
+    """A router behind a hop is an internal peer."""
+    link = meet(router, is_far=True, is_ipv6=True, is_internal=True)
+    link.announce(link.group("2001:db8::43/128"))
+    link.wait_prefixes("2001:db8::43/128")
+    assert link.routes()["2001:db8::43/128"].as_path == ()
+
+
+@capability("collision: both dial")
+def test_collision(router: Router, meet: Meet, private: Private) -> None:
+    """Where both sides dial, one session comes out of it, and it stays."""
+    node = private("--bgp-listen-port", "179")
+    link = meet(router, by=node, waits=False, neighbor={"is_dialling": True})
+    link.wait_established(20)
+    link.announce(link.group("192.0.2.44/32"))
+    link.wait_prefixes("192.0.2.44/32")
+    flaps = link.report.flap_count
+    time.sleep(1.5)  # A second connection would have come by now.
+    assert link.view.is_established
+    assert link.report.flap_count == flaps
+
+
+@capability("the router dials alone")
+def test_accepted(router: Router, meet: Meet, private: Private) -> None:
+    """Where the router cannot be dialled, its own connection is taken."""
+    node = private("--bgp-listen-port", "179")
+    link = meet(
+        router,
+        by=node,
+        waits=False,
+        neighbor={"is_dialling": True},
+        settings={"port": 1999, "connect_time_s": 60},
+    )
+    link.wait_established(20)
+    link.announce(link.group("192.0.2.45/32"))
+    link.wait_prefixes("192.0.2.45/32")
