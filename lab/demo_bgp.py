@@ -28,10 +28,14 @@ if TYPE_CHECKING:
 ADDRESS: Final = "198.51.100.1"
 ROUTER_ASN: Final = 64501
 NODE_ASN: Final = 64500
+BFD_MS: Final = 100
+"""In pods, which have no real-time policy, on a machine that may be busy with other things."""
 FLOWS: Final = 90
 CUT_MAX_S: Final = 1.0
 EXCLUDE: Final = "node.kubernetes.io/exclude-from-external-load-balancers"
 _ROUTE: Final = f"vtysh -c 'show ip route {ADDRESS}'"
+_NEIGHBOUR: Final = re.compile(r"(\S+\()?\d+\.\d+\.\d+\.\d+\)? ")
+"""An address, or the name that it told of itself with the address."""
 _ON_NODE: Final = re.compile(r"on node (n\d+)")
 
 
@@ -61,7 +65,9 @@ class BgpStep:
             "node can announce the address, and the router spreads the flows. Here the router of "
             "the LAN runs FRR and waits for the nodes to call."
         )
-        self._router.start(RouterOptions(asn=ROUTER_ASN, node_asn=NODE_ASN, has_bfd=True))
+        self._router.start(
+            RouterOptions(asn=ROUTER_ASN, node_asn=NODE_ASN, has_bfd=True, bfd_ms=BFD_MS)
+        )
         out.run("vtysh -c 'show running-config' | sed -n '/^router/,/^exit/p'", host="router")
         out.say("The nodes are told of the router, with BFD, so that each side misses the other.")
         out.show("bgp-peer.yaml")
@@ -195,7 +201,7 @@ class BgpStep:
 
 def sessions(table: str) -> int:
     """Count the established sessions of a router's summary: a number stands in place of a state."""
-    rows = [line.split() for line in table.splitlines() if re.match(r"\d+\.\d+\.", line)]
+    rows = [line.split() for line in table.splitlines() if _NEIGHBOUR.match(line)]
     return sum(len(row) > 9 and row[9].isdigit() for row in rows)  # noqa: PLR2004  (its column)
 
 

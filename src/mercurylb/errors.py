@@ -7,6 +7,7 @@
       ParseError           text that is not an address, a range, a selector, a duration …
         UnreadableDocument (cli.documents) a file that is not YAML or JSON, or is too large
       WireError            bytes that are not what the protocol says; the only thing decoders raise
+        BgpError (bgp.error)  and what a BGP peer is told of it
       PeerError            the remote end broke the rules of a protocol
       LocalProtocolError   we broke the rules of a protocol
       KubeError

@@ -30,7 +30,7 @@ from mercurylb.plan.desired import (
     OwnedService,
     Renewal,
 )
-from tests.fuzz import bfd
+from tests.fuzz import bfd, bgp
 from tests.fuzz.checks import (
     CLEAR,
     IPV4,
@@ -172,6 +172,11 @@ TARGETS: Mapping[str, Target] = {
     "ndp": Target(ours(ndp.decode), (SOLICITATION,)),
     "ndp-advertisement": Target(ours(ndp.decode_advertisement), (ADVERTISEMENT,)),
     "responder": Target(check_responder, (*ARP, SOLICITATION, ADVERTISEMENT)),
+    "bgp-open": Target(ours(bgp.check_open), bgp.OPENS),
+    "bgp-update": Target(ours(bgp.check_update), bgp.CHECKED),
+    "bgp-notification": Target(ours(bgp.check_notification), bgp.NOTIFICATIONS),
+    "bgp-refresh": Target(ours(bgp.check_refresh), bgp.REFRESHES),
+    "bgp-stream": Target(bgp.check_stream, bgp.STREAMS),
     "bfd-packet": Target(ours(bfd.check_packet), bfd.PACKETS),
     "bfd-session": Target(bfd.check_table, bfd.SCRIPTS),
     "netlink": Target(

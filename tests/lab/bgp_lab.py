@@ -141,6 +141,7 @@ class SmallPeer:
         with inside(host.namespace):
             self._listener = socket.create_server((address or host.address, 179), backlog=8)
         self.sock: socket.socket | None = None
+        self._sending = threading.Lock()
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
 
@@ -160,7 +161,7 @@ class SmallPeer:
         one = message(2, b"\x00\x00" + len(attributes).to_bytes(2, "big") + attributes + nlri)
         ends_at, sent = time.monotonic() + for_s, 0
         while time.monotonic() < ends_at:
-            self.sock.sendall(one * 50)
+            self._send(self.sock, one * 50)
             sent += len(one) * 50
         return sent
 
@@ -176,6 +177,11 @@ class SmallPeer:
         self._listener.close()
         if self.sock is not None:
             self.sock.close()
+
+    def _send(self, sock: socket.socket, octets: bytes) -> None:
+        """Send whole messages, from whichever thread."""
+        with self._sending:
+            sock.sendall(octets)
 
     def _serve(self) -> None:
         while True:
@@ -206,13 +212,13 @@ class SmallPeer:
         now = time.monotonic()
         if kind == 1:
             self.opens.append(body)
-            sock.sendall(message(4, b""))
+            self._send(sock, message(4, b""))
         elif kind == 2:
             self.updates.append(read_update(now, body))
         elif kind == 3:
             self.notifications.append((now, body))
         elif kind == 4:
-            sock.sendall(message(4, b""))
+            self._send(sock, message(4, b""))
 
 
 def message(kind: int, body: bytes) -> bytes:

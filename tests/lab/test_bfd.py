@@ -30,7 +30,7 @@ pytestmark = [
 NODE, R1 = "10.77.0.1", "10.77.0.2"
 KEY = BfdKey(R1, interface="eth0")
 FAST = BfdSettings(50, 50)
-PATIENCE_S = 15.0
+PATIENCE_S = 30.0
 
 
 class Scene:

@@ -56,8 +56,8 @@ def test_sessions_and_routes_are_told_as_they_are(lab: BgpLab) -> None:
     wanted = (peer("r1", R1, BfdSettings(100, 100)), peer("r2", R2))
     both = group(P1, P2, peers=("r1", "r2"), communities=(0xFC000001,))
     lab.want(announcer, wanted, both)
-    wait_until(lambda: router.has_routes(P1, P2), "both routes", 15.0)
-    wait_until(lambda: getattr(session(announcer), "bfd", "") == "Up", "BFD is up", 10.0)
+    wait_until(lambda: router.has_routes(P1, P2), "both routes", 40.0)
+    wait_until(lambda: getattr(session(announcer), "bfd", "") == "Up", "BFD is up", 30.0)
 
     table = mercurylb(lab, "peers", code=1).splitlines()
     assert [line.split()[0] for line in table] == ["PEER", "r1", "r2"]
@@ -71,6 +71,8 @@ def test_sessions_and_routes_are_told_as_they_are(lab: BgpLab) -> None:
 
     whole = asked(lab, "session", "r1")
     assert whole["session"]["remote_address"] == R1
+    for side in ("capabilities_offered", "capabilities_received"):
+        assert "route refresh" in whole["session"][side]
     assert whole["bfd"]["state"] == "Up"
     assert whole["bfd_detail"]["remote_state"] == "Up"
     assert whole["story"]
@@ -81,7 +83,7 @@ def test_sessions_and_routes_are_told_as_they_are(lab: BgpLab) -> None:
 
     assert "known here: r1, r2" in mercurylb(lab, "session", "r9", code=1)
     lab.want(announcer, wanted[:1], group(P1))
-    wait_until(lambda: router.has_routes(P1), "one is gone")
+    wait_until(lambda: router.has_routes(P1), "one is gone", 20.0)
     assert mercurylb(lab, "peers").splitlines()[1].split()[0] == "r1"
     assert is_established(announcer)
 

@@ -222,6 +222,13 @@ def _tell_a_peer(scene: Scene) -> None:
         )
 
     scene.until(are_there, "status and session are told", 30)
+    name = lab.api.get(kinds[0])["items"][0]["metadata"]["name"]
+    lab.api.merge(f"{kinds[0]}/{name}", {"metadata": {"ownerReferences": None}})
+
+    def is_owned() -> bool:
+        return "ownerReferences" in lab.api.get(f"{kinds[0]}/{name}")["metadata"]
+
+    scene.until(is_owned, "the status has its owner again")
     lab.api.delete(f"{home}/bgpadvertisements/{made['metadata']['name']}")
     lab.api.delete(f"/apis/metallb.io/v1beta2/namespaces/{HOME}/bgppeers/{scene.name}")
     scene.until(lambda: not any(lab.api.get(kind)["items"] for kind in kinds), "they are gone", 30)

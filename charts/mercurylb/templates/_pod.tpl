@@ -24,8 +24,11 @@ app.kubernetes.io/component: {{ .component }}
 {{- with .root.Values.prometheus -}}
 {{- if .scrapeAnnotations -}}
 {{- $_ := set $annotations "prometheus.io/scrape" "true" -}}
+{{- /* With FRR there are two ports to scrape, and an annotation names one. */ -}}
+{{- if or (ne $.component "speaker") (not $.root.Values.speaker.frr.enabled) -}}
 {{- $_ := set $annotations "prometheus.io/scheme" "https" -}}
 {{- $_ := set $annotations "prometheus.io/port" (toString .metricsPort) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- $annotations = merge (deepCopy ((index .root.Values .component).podAnnotations | default dict)) $annotations -}}

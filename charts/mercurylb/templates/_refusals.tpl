@@ -8,11 +8,17 @@ start: whoever set it believes that it works.
 {{- $v := .Values -}}
 {{- $problems := list -}}
 
-{{- if or $v.frrk8s.enabled $v.frrk8s.external -}}
-{{- $problems = append $problems "frrk8s.enabled, frrk8s.external: BGP is left to the speaker itself (the native backend), frr-k8s is not supported yet; set both to false" -}}
+{{- if $v.frrk8s.enabled -}}
+{{- $problems = append $problems "frrk8s.enabled: frr-k8s is no part of this chart; set it to false and BGP is left to the speaker itself (the native backend), or install frr-k8s and set frrk8s.external and frrk8s.namespace" -}}
 {{- end -}}
-{{- if $v.speaker.frr.enabled -}}
-{{- $problems = append $problems "speaker.frr.enabled: BGP is left to the speaker itself (the native backend), there is no FRR container beside it; set it to false" -}}
+{{- if and $v.frrk8s.external (not $v.frrk8s.namespace) -}}
+{{- $problems = append $problems "frrk8s.external: needs frrk8s.namespace, where frr-k8s is installed" -}}
+{{- end -}}
+{{- if and $v.speaker.frr.enabled $v.frrk8s.external -}}
+{{- $problems = append $problems "speaker.frr.enabled, frrk8s.external: only one of them can speak BGP; set one to false" -}}
+{{- end -}}
+{{- if and $v.frrk8s.external (not $v.speaker.enabled) -}}
+{{- $problems = append $problems "frrk8s.external: needs speaker.enabled=true, which tells frr-k8s what to announce" -}}
 {{- end -}}
 {{- range $monitor := list "podMonitor" "serviceMonitor" "prometheusRule" -}}
 {{- if (index $v.prometheus $monitor).enabled -}}

@@ -6,11 +6,13 @@
 
 Text is canonical (RFC 5952) and comes from our own plan, so that it is taken apart without the
 checks that an operator's input needs; what cannot be a prefix is our own mistake. Many IPv4
-prefixes of 32 bits, which is what a table of services is made of, are taken apart as one text.
+prefixes of 32 bits, which is what a table of services is made of, are taken apart as one text; of
+IPv6 addresses that differ in their last group the rest is taken apart once.
 """
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from mercurylb.bgp.family import IPV6, Family
@@ -24,7 +26,8 @@ if TYPE_CHECKING:
 
     from mercurylb.values.address import Family as AddressFamily
 
-_GROUPS: Final = 8
+_LEADING_GROUPS: Final = 7
+_HEADS_MAX: Final = 1024
 _IPV4_BITS: Final = 32
 _IPV6_BITS: Final = 128
 _IPV4_OCTETS: Final = 4
@@ -76,21 +79,33 @@ def _encode_ipv4(prefix: str) -> bytes:
 
 def _encode_ipv6(prefix: str) -> bytes:
     address, _, bits = prefix.partition("/")
-    head, gap, tail = address.partition("::")
-    high = head.split(":") if head else []
-    low = tail.split(":") if tail else []
-    middle = "0000" * (_GROUPS - len(high) - len(low)) if gap else ""
+    head, _, last = address.rpartition(":")
     try:
         length = int(bits)
-        digits = [_GROUP_DIGITS[len(group)] + group for group in high]
-        digits.append(middle)
-        digits.extend(_GROUP_DIGITS[len(group)] + group for group in low)
-        octets = bytes.fromhex("".join(digits))
-    except (ValueError, IndexError):
+        octets = b"".join(
+            (length.to_bytes(1, "big"), _leading(head), int(last or "0", 16).to_bytes(2, "big"))
+        )
+    except (ValueError, IndexError, OverflowError):
         raise LocalProtocolError(f"{prefix!r} is no IPv6 prefix") from None
-    if len(octets) != _IPV6_OCTETS or not 0 <= length <= _IPV6_BITS:
+    if length > _IPV6_BITS:
         raise LocalProtocolError(f"{prefix!r} is no IPv6 prefix")
-    return bytes((length,)) + octets[: length + 7 >> 3]
+    return octets[: 1 + (length + 7 >> 3)]
+
+
+@lru_cache(maxsize=_HEADS_MAX)
+def _leading(text: str) -> bytes:
+    """Give all groups but the last; what is before it is equal for many prefixes."""
+    gap = ":" if text.endswith(":") else ""
+    head, has_gap, tail = (text + gap).partition("::")
+    high = head.split(":") if head else []
+    low = tail.split(":") if tail else []
+    missing = _LEADING_GROUPS - len(high) - len(low)
+    if missing < 0 or (missing and not has_gap):
+        raise ValueError(text)
+    digits = [_GROUP_DIGITS[len(group)] + group for group in high]
+    digits.append("0000" * missing)
+    digits.extend(_GROUP_DIGITS[len(group)] + group for group in low)
+    return bytes.fromhex("".join(digits))
 
 
 def decode(nlri: bytes, family: Family) -> str:

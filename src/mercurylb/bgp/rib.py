@@ -141,8 +141,8 @@ class AdjRibOut:
             self._book.settle()
         return Pulled(b"".join(pieces), updates, refreshes)
 
-    def sent(self) -> Iterator[tuple[str, str]]:
-        """Give what the peer has: prefix, and attributes in words."""
+    def sent(self, start: int = 0) -> Iterator[tuple[str, str]]:
+        """Give what the peer has from a place on: prefix, and attributes in words."""
         table = self._has
         if self._delta is not None:
             table = self._delta.stopped_at(self._run_index, self._offset)
@@ -152,8 +152,9 @@ class AdjRibOut:
                 if self._packing(attributes, family) is None:
                     continue
                 words = f"next hop {hop}, {attribute.describe(attributes, self._encoding)}"
-                for prefix in prefixes:
+                for prefix in prefixes[start:]:
                     yield prefix, words
+                start = max(start - len(prefixes), 0)
 
     def _wanted(self) -> Table:
         return self._book.wanted(self._peer, is_internal=self._encoding.is_internal)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mercurylb.bgp.report import MessageCounts, SessionReport
-from mercurylb.bgp.timer import NEVER
 
 if TYPE_CHECKING:
     from mercurylb.bgp.book import RouteBook
@@ -30,19 +29,23 @@ def report(peer: Peer, book: RouteBook, now: float) -> SessionReport:
         asn=settings.asn,
         peer_asn=theirs.asn if theirs else settings.peer_asn,
         local_address=session.ends.local if session else settings.source_address,
-        remote_address=session.ends.remote if session else peer.address,
+        remote_address=session.ends.remote if session else peer.dialler.address,
         router_id=session.ours.router_id if session else settings.router_id,
         peer_router_id=theirs.router_id if theirs else "",
         hold_time_s=agreement.hold_time_s if agreement else 0,
         keepalive_time_s=agreement.keepalive_time_s if agreement else 0.0,
         families=tuple(family.label for family in agreed.families) if agreed else (),
         capabilities=agreed.capabilities if agreed else (),
+        capabilities_offered=session.ours.capabilities.names() if session else (),
+        capabilities_received=theirs.capabilities.names() if theirs else (),
         prefixes_sent=established.rib.sent_count if established and established.rib else 0,
         prefixes_pending=_pending_count(settings.name, established, book),
         last_error=peer.last_error,
         flap_count=peer.flap_count,
-        next_attempt_s=None if peer.retry_at == NEVER else max(0.0, peer.retry_at - now),
-        counts=MessageCounts(**peer.counts),
+        next_attempt_s=None
+        if not peer.dialler.is_waiting
+        else max(0.0, peer.dialler.retry_at - now),
+        counts=MessageCounts(**peer.desk.counts),
     )
 
 

@@ -45,16 +45,11 @@ from mercurylb.bgp.timer import (
 from mercurylb.bgp.update import UpdateCheck, UpdateChecker
 
 if TYPE_CHECKING:
-    from collections import Counter
-
-    from mercurylb.bgp.book import RouteBook
-    from mercurylb.bgp.effect import BgpEffect, Ends
+    from mercurylb.bgp.effect import Ends
+    from mercurylb.bgp.house import Desk
     from mercurylb.bgp.message import Message
     from mercurylb.bgp.negotiation import Agreement
     from mercurylb.bgp.opening import Open
-    from mercurylb.bgp.settings import PeerSettings
-    from mercurylb.bgp.story import Story
-    from mercurylb.bgp.timer import Chance
 
 CHUNK_OCTETS: Final = 16384
 """Of routes pulled at once: one or two milliseconds."""
@@ -86,13 +81,9 @@ class Session:
         connection: int,
         ends: Ends,
         *,
-        settings: PeerSettings,
+        desk: Desk,
         ours: Open,
         is_incoming: bool,
-        counts: Counter[str],
-        story: Story,
-        chance: Chance,
-        out: list[BgpEffect],
     ) -> None:
         self.connection = connection
         self.ends = ends
@@ -110,20 +101,17 @@ class Session:
         self.is_drained = True
         self.has_told_end = False
         """Whether End-of-RIB was asked for."""
-        self._settings = settings
+        self._desk = desk
+        self._settings = desk.settings
         self._checker: UpdateChecker | None = None
         self._is_patient = False
-        self._counts = counts
-        self._story = story
-        self._chance = chance
-        self._out = out
 
     # --- opening -----------------------------------------------------------------------------
 
-    def begin(self, now: float, *, until: float | None = None) -> None:
+    def begin(self, now: float, *, until: float) -> None:
         """Send our OPEN; the peer's has to come until then."""
-        self.hold_at = now + OPENING_S if until is None else until
-        self._counts["opens_sent"] += 1
+        self.hold_at = until
+        self._desk.counts["opens_sent"] += 1
         self.send(opening.encode(self.ours), now)
 
     def confirm(self, now: float) -> None:
@@ -134,7 +122,7 @@ class Session:
         self.hold_at = now + (agreement.hold_time_s or OPEN_HOLD_S)
         self._keep_alive(now)
 
-    def establish(self, book: RouteBook, now: float) -> None:
+    def establish(self, now: float) -> None:
         """Begin to send routes."""
         agreement = self._agreed()
         self.state = State.ESTABLISHED
@@ -147,7 +135,7 @@ class Session:
                 extended_next_hops=frozenset((IPV4,) if agreement.has_extended_next_hop else ()),
             )
         )
-        self.rib = AdjRibOut(book, self._settings.name, self._encoding(agreement))
+        self.rib = AdjRibOut(self._desk.house.book, self._settings.name, self._encoding(agreement))
         self._heard(now)
 
     def _encoding(self, agreement: Agreement) -> Encoding:
@@ -220,7 +208,7 @@ class Session:
         assert self._checker is not None, "the session is established"
         checked: UpdateCheck = self._checker.check(body)
         if checked.unusable:
-            self._story.note(f"an UPDATE is as good as withdrawn: {checked.unusable}", now)
+            self._desk.story.note(f"an UPDATE is as good as withdrawn: {checked.unusable}", now)
 
     def _heard(self, now: float) -> None:
         hold_time_s = self._agreed().hold_time_s
@@ -231,7 +219,7 @@ class Session:
 
     def send(self, octets: bytes, now: float) -> None:
         """Write; the send hold timer runs until everything has left."""
-        self._out.append(Send(self.connection, octets))
+        self._desk.out.append(Send(self.connection, octets))
         if self.is_drained:
             self.is_drained = False
             hold_time_s = self.agreement.hold_time_s if self.agreement else 0
@@ -247,16 +235,28 @@ class Session:
         """Tell whether routes wait and may be pulled."""
         return self.is_drained and self.rib is not None and self.rib.is_pending
 
+    @property
+    def is_settled(self) -> bool:
+        """Tell whether the peer has been sent everything."""
+        return self.rib is not None and not self.rib.is_pending
+
     def pull(self, now: float) -> int:
         """Send the next chunk of routes; says how many octets it has."""
         assert self.rib is not None, "the session is established"
         pulled = self.rib.pull(CHUNK_OCTETS)
         if pulled.octets:
-            self._counts["updates_sent"] += pulled.updates
-            self._counts["refreshes_sent"] += pulled.refreshes
+            self._desk.counts["updates_sent"] += pulled.updates
+            self._desk.counts["refreshes_sent"] += pulled.refreshes
             self.send(pulled.octets, now)
             self._schedule_keepalive(now)
         return len(pulled.octets)
+
+    def refresh(self) -> None:
+        """Send all families once more."""
+        agreement = self._agreed()
+        for family in agreement.families:
+            if self.rib is not None:
+                self.rib.refresh(family, is_enhanced=agreement.has_enhanced_refresh)
 
     def tell_end(self) -> None:
         """Let End-of-RIB follow on what is to be sent now."""
@@ -264,14 +264,21 @@ class Session:
             self.has_told_end = True
             self.rib.end_of_rib(self._agreed().families)
 
+    def probe(self, now: float) -> None:
+        """Write something: a peer that lost this connection answers with a reset."""
+        if self.is_drained:
+            self._keep_alive(now)
+
     def _keep_alive(self, now: float) -> None:
-        self._counts["keepalives_sent"] += 1
+        self._desk.counts["keepalives_sent"] += 1
         self.send(KEEPALIVE, now)
         self._schedule_keepalive(now)
 
     def _schedule_keepalive(self, now: float) -> None:
         interval_s = self._agreed().keepalive_time_s
-        self.keepalive_at = now + jittered(interval_s, self._chance) if interval_s else NEVER
+        self.keepalive_at = (
+            now + jittered(interval_s, self._desk.house.chance) if interval_s else NEVER
+        )
 
     # --- time --------------------------------------------------------------------------------
 
@@ -297,3 +304,21 @@ class Session:
         if self.agreement is None:
             return f"no OPEN within {OPENING_S:.0f} s"
         return f"nothing heard for {self.agreement.hold_time_s or OPEN_HOLD_S:.0f} s"
+
+    # --- the end -----------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Forget the routes; the connection is closed by who made the session."""
+        if self.rib is not None:
+            self.rib.close()
+
+    def validate(self) -> None:
+        """Assert what always holds."""
+        assert (self.rib is not None) == (self.state == State.ESTABLISHED), "then it has routes"
+        assert (self.agreement is None) == (self.state == State.OPEN_SENT), "OPENs decide"
+        if self.state == State.ESTABLISHED and not self._agreed().hold_time_s:
+            assert self.deadline == NEVER, "without a hold time there is no timer"
+        else:
+            assert self.hold_at < NEVER, "the peer has to say something in time"
+        if self.is_drained:
+            assert self.send_hold_at == NEVER, "nobody waits for what has left"

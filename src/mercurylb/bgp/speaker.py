@@ -16,18 +16,18 @@ The files, from the outside in::
 
 from __future__ import annotations
 
-import itertools
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from mercurylb.bgp.book import RouteBook
 from mercurylb.bgp.departure import LEAVE_S, Departures
 from mercurylb.bgp.directory import Directory
 from mercurylb.bgp.effect import Close, Send, Stopped
+from mercurylb.bgp.ending import Ending
 from mercurylb.bgp.farewell import Farewell
+from mercurylb.bgp.house import House
 from mercurylb.bgp.notification import CeaseCode, cease, encode
-from mercurylb.bgp.peer import House, Peer
+from mercurylb.bgp.peer import Peer
 from mercurylb.bgp.roll import report
 from mercurylb.bgp.timer import NEVER
 
@@ -51,7 +51,7 @@ class BgpSpeaker:
 
     def __init__(self, node: str, *, chance: Chance, gr_restarting: bool = False) -> None:
         """Begin without peers; `gr_restarting` if peers may still forward by an earlier process."""
-        self._house = House(node, chance, RouteBook(), itertools.count(1))
+        self._house = House(node, chance)
         self._directory = Directory()
         self._peers: dict[str, Peer] = {}
         self._deadlines: dict[str, float] = {}
@@ -120,7 +120,7 @@ class BgpSpeaker:
         peer = self._dialling(connection)
         if peer is None:
             return []
-        peer.on_connected(ends, now)
+        peer.on_connected(connection, ends, now)
         return self._settle(peer, now)
 
     def on_connect_failed(self, connection: int, reason: str, now: float) -> list[BgpEffect]:
@@ -138,13 +138,13 @@ class BgpSpeaker:
             return found
         for name, peer in self._peers.items():
             is_there = interface and peer.settings.interface == interface
-            if is_there and peer.address == remote.partition("%")[0]:
+            if is_there and peer.dialler.address == remote.partition("%")[0]:
                 return name
         return None
 
     def allocate(self) -> int:
         """Give the number of a connection that was accepted."""
-        return next(self._house.numbers)
+        return self._house.allocate()
 
     def on_accepted(self, peer: str, connection: int, ends: Ends, now: float) -> list[BgpEffect]:
         """Take an incoming connection of a peer (RFC 4271 6.8); no peer is an empty name."""
@@ -160,7 +160,7 @@ class BgpSpeaker:
         if peer is None:
             return []
         peer.on_received(connection, octets, now)
-        return self._settle(peer, now)
+        return self._react(peer, now)
 
     def on_closed(self, connection: int, reason: str, now: float) -> list[BgpEffect]:
         """Note that the other side, or the kernel, ended a connection."""
@@ -168,7 +168,7 @@ class BgpSpeaker:
         if peer is None:
             return []
         peer.on_closed(connection, reason, now)
-        return [*self._settle(peer, now), *self._go_on_leaving(now)]
+        return self._react(peer, now)
 
     def on_drained(self, connection: int, now: float) -> list[BgpEffect]:
         """Note that everything that was sent has left."""
@@ -176,11 +176,11 @@ class BgpSpeaker:
         if peer is None:
             return []
         peer.on_drained(connection)
-        return [*self._settle(peer, now), *self._go_on_leaving(now)]
+        return self._react(peer, now)
 
     def _dialling(self, connection: int) -> Peer | None:
         for peer in self._peers.values():
-            if peer.dial == connection:
+            if peer.dialler.connection == connection:
                 return peer
         return None
 
@@ -196,7 +196,7 @@ class BgpSpeaker:
         if known is None:
             return []
         known.on_bfd(now, is_up=is_up, reason=reason)
-        return [*self._settle(known, now), *self._go_on_leaving(now)]
+        return self._react(known, now)
 
     def on_discovered(self, interface: str, link_local: str, now: float) -> list[BgpEffect]:
         """Take the address of the router behind an interface; empty if it is gone."""
@@ -241,13 +241,14 @@ class BgpSpeaker:
         effects = self._directory.discover(set())
         self._farewell = Farewell(text, now)
         for peer in self._peers.values():
+            peer.finish()
             if peer.keeps_routes:
-                peer.vanish("stopped; the peer keeps the routes", now)
-                effects += self._settle(peer, now)
+                peer.close(Ending.SILENT, "stopped; the peer keeps the routes", now)
             elif peer.established is None:
                 self._part(peer, now)
-                effects += self._settle(peer, now)
+            effects += self._settle(peer, now)
         groups = self._departures.remaining(self._groups, now)
+        self._departures.deadline = NEVER
         leaving = [msgspec.structs.replace(group, is_leaving=True) for group in groups]
         self._house.book.replace(leaving)
         return [*effects, *self._pull(now), *self._go_on_leaving(now)]
@@ -277,7 +278,7 @@ class BgpSpeaker:
         """Tell of each established session whether all has left, and what the peer has."""
         sessions = (peer.established for peer in self._peers.values())
         return [
-            (session.is_drained and not session.rib.is_pending, session.rib.sent_count)
+            (session.is_drained and session.is_settled, session.rib.sent_count)
             for session in sessions
             if session is not None and session.rib is not None
         ]
@@ -310,6 +311,9 @@ class BgpSpeaker:
         if now >= self._pull_at:
             effects += self._pull(now)
         return [*effects, *self._go_on_leaving(now)]
+
+    def _react(self, peer: Peer, now: float) -> list[BgpEffect]:
+        return [*self._settle(peer, now), *self._go_on_leaving(now)]
 
     def _settle(self, peer: Peer, now: float) -> list[BgpEffect]:
         """Give what a peer wants done, after it was told something."""
@@ -351,7 +355,7 @@ class BgpSpeaker:
     def story(self, peer: str) -> tuple[tuple[float, str], ...]:
         """Tell what happened with a peer, the latest last: time and words; bounded."""
         known = self._peers.get(peer)
-        return known.story.entries() if known is not None else ()
+        return known.desk.story.entries() if known is not None else ()
 
     def sent(self, peer: str) -> Iterator[tuple[str, str]]:
         """Give what a peer has: prefix and attributes, in words."""

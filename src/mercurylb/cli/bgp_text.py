@@ -174,14 +174,12 @@ def _bfd(report: BfdReport, detail: BfdDetail | None) -> Iterator[Line]:
     why = f" ({report.diagnostic})" if report.diagnostic and report.state != "Up" else ""
     since = f"{report.state} for {span_of(report.since_s)}{why}, over {path}{where}"
     yield from _labelled("BFD", since, kind)
-    timers = (
-        f"a packet every {report.transmit_interval_ms:g} ms,"
-        f" silence borne for {report.detection_time_ms:g} ms"
-    )
-    yield from _labelled("", timers)
+    silence = f", silence borne for {report.detection_time_ms:g} ms"
+    known = silence if report.detection_time_ms else ""
+    yield from _labelled("", f"a packet every {report.transmit_interval_ms:g} ms{known}")
     counts = (
         f"{report.packets_sent} packets sent, {report.packets_received} received,"
-        f" {report.dropped_count} dropped; {report.up_count} times up, {report.down_count} down"
+        f" {report.dropped_count} dropped; ups {report.up_count}, downs {report.down_count}"
     )
     yield from _labelled("", counts)
     if report.diagnostic and report.state == "Up":

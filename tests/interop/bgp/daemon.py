@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _END_S = 5.0
 
 
-def wait_until(condition: Callable[[], object], what: str, timeout_s: float = 10.0) -> float:
+def wait_until(condition: Callable[[], object], what: str, timeout_s: float = 30.0) -> float:
     """Wait for a condition; return how long it took."""
     started = time.monotonic()
     pause_s = 0.005

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 ASN = 65001
 """Ours towards external peers."""
-CAPABILITY_S = 15.0
+CAPABILITY_S = 30.0
 """What a session may take to come up, with the routers' own delays."""
 
 
@@ -196,7 +196,7 @@ class Link:
         self.wait(lambda: self.report.state == "Established", "we are established", timeout_s)
         self.wait(lambda: self.view.is_established, "the router is established", timeout_s)
 
-    def wait(self, condition: Callable[[], object], what: str, timeout_s: float = 10.0) -> float:
+    def wait(self, condition: Callable[[], object], what: str, timeout_s: float = 30.0) -> float:
         """Wait for a condition; tell both sides' views if it does not come."""
         try:
             return wait_until(condition, what, timeout_s)
@@ -236,7 +236,7 @@ class Link:
         self.settings = msgspec.structs.replace(self.settings, **changes)
         self.node.set_peer(BgpPeer(self.settings, self.bfd))
 
-    def wait_prefixes(self, *prefixes: str, family: str = "", timeout_s: float = 10.0) -> None:
+    def wait_prefixes(self, *prefixes: str, family: str = "", timeout_s: float = 30.0) -> None:
         """Wait until the router has exactly these."""
         self.wait(
             lambda: set(self.routes(family)) == set(prefixes),

@@ -59,7 +59,7 @@ def check_cut(link: Link, network: Network) -> None:
     finally:
         network.heal(link.router.kind)
         network.heal(NODE)
-    link.wait_established(20)
+    link.wait_established()
     link.wait(lambda: link.report.bfd == "Up", "BFD is up again", 15)
 
 

@@ -75,8 +75,8 @@ def test_changed(router: Router, meet: Meet) -> None:
     link.announce(link.group("192.0.2.61/32"))
     link.wait_prefixes("192.0.2.61/32")
     link.change(hold_time_s=6)
-    link.wait(lambda: link.report.hold_time_s == 6, "the new hold time holds", 20)
-    link.wait_established(20)
+    link.wait(lambda: link.report.hold_time_s == 6, "the new hold time holds")
+    link.wait_established()
     link.wait_prefixes("192.0.2.61/32")
 
 
@@ -142,9 +142,9 @@ def test_graceful_restart(router: Router, meet: Meet, private: Private) -> None:
         assert "192.0.2.66/32" in link.routes(), "a route that stays was withdrawn"
         return link.report.state == "Established" and link.view.is_established
 
-    wait_until(is_back, "the session is back", 20)
+    wait_until(is_back, "the session is back")
     # What is not announced any more is swept after the End-of-RIB.
-    link.wait_prefixes("192.0.2.66/32", timeout_s=20)
+    link.wait_prefixes("192.0.2.66/32", timeout_s=30)
 
 
 @capability("without graceful restart")
@@ -158,7 +158,7 @@ def test_no_graceful_restart(router: Router, meet: Meet, private: Private) -> No
     wait_until(lambda: not link.view.is_established, "the session is over")
     wait_until(lambda: not link.routes(), "the routes are gone")
     node.start()
-    link.wait_established(20)
+    link.wait_established()
     link.wait_prefixes("192.0.2.67/32")
 
 
@@ -180,5 +180,5 @@ def test_planned_restart(router: Router, meet: Meet, private: Private) -> None:
     wait_until(lambda: not link.view.is_established, "the session is over")
     assert set(link.routes()) == {"192.0.2.68/32"}
     node.start()
-    link.wait_established(20)
+    link.wait_established()
     assert set(link.routes()) == {"192.0.2.68/32"}

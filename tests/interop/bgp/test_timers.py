@@ -75,7 +75,7 @@ def test_silent_router(router: Router, meet: Meet, bgp_network: Network) -> None
         assert "hold timer" in link.report.last_error.lower()
     finally:
         bgp_network.heal(NODE)
-    link.wait_established(20)
+    link.wait_established()
 
 
 @capability("a silent node is dropped")
@@ -92,7 +92,7 @@ def test_silent_node(router: Router, meet: Meet, private: Private) -> None:
             assert not link.routes()
     finally:
         node.process.kill(signal.SIGCONT)
-    link.wait_established(20)
+    link.wait_established()
     link.wait_prefixes("192.0.2.51/32")
 
 

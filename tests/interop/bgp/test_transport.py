@@ -80,7 +80,7 @@ def test_rotated_password(router: Router, meet: Meet) -> None:
     link.change(password=password("second"))
     link.router.add(_replaced(link, password="second"))
     link.wait(lambda: link.report.flap_count > 0, "the session began anew")
-    link.wait_established(20)
+    link.wait_established()
     link.wait_prefixes("192.0.2.41/32")
 
 
@@ -145,7 +145,7 @@ def test_collision(router: Router, meet: Meet, private: Private) -> None:
     """Where both sides dial, one session comes out of it, and it stays."""
     node = private("--bgp-listen-port", "179")
     link = meet(router, by=node, waits=False, neighbor={"is_dialling": True})
-    link.wait_established(20)
+    link.wait_established()
     link.announce(link.group("192.0.2.44/32"))
     link.wait_prefixes("192.0.2.44/32")
     flaps = link.report.flap_count
@@ -165,6 +165,6 @@ def test_accepted(router: Router, meet: Meet, private: Private) -> None:
         neighbor={"is_dialling": True},
         settings={"port": 1999, "connect_time_s": 60},
     )
-    link.wait_established(20)
+    link.wait_established()
     link.announce(link.group("192.0.2.45/32"))
     link.wait_prefixes("192.0.2.45/32")

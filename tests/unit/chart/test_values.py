@@ -8,8 +8,18 @@ import pytest
 
 REFUSED = [
     ({"frrk8s": {"enabled": True}}, "frrk8s.enabled"),
-    ({"frrk8s": {"external": True, "namespace": "x"}}, "frrk8s.external"),
-    ({"speaker": {"frr": {"enabled": True}}}, "speaker.frr.enabled"),
+    ({"frrk8s": {"external": True}}, "needs frrk8s.namespace"),
+    (
+        {"frrk8s": {"external": True, "namespace": "x"}, "speaker": {"enabled": False}},
+        "needs speaker.enabled=true",
+    ),
+    (
+        {
+            "frrk8s": {"external": True, "namespace": "x"},
+            "speaker": {"frr": {"enabled": True}},
+        },
+        "only one of them can speak BGP",
+    ),
     ({"prometheus": {"podMonitor": {"enabled": True}}}, "prometheus.podMonitor.enabled"),
     ({"prometheus": {"serviceMonitor": {"enabled": True}}}, "prometheus.serviceMonitor.enabled"),
     ({"prometheus": {"prometheusRule": {"enabled": True}}}, "prometheus.prometheusRule.enabled"),
@@ -70,7 +80,7 @@ def test_all_refusals_are_told_together(render: Any, refusal: type[Exception]) -
     """A file of values from MetalLB's chart needs one correction, not five attempts."""
     values = {
         "frrk8s": {"enabled": True},
-        "speaker": {"frr": {"enabled": True}},
+        "prometheus": {"podMonitor": {"enabled": True}},
         "networkpolicies": {"enabled": True},
     }
     with pytest.raises(refusal) as caught:

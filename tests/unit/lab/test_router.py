@@ -68,7 +68,7 @@ def test_flows_are_counted_by_the_node_they_are_sent_to() -> None:
 SUMMARY = """
 Neighbor        V         AS   MsgRcvd   MsgSent   TblVer  InQ OutQ  Up/Down State/PfxRcd   PfxSnt Desc
 192.168.111.101 4      64500        12        14        0    0    0 00:00:09            1        1 N/A
-192.168.111.102 4      64500        12        14        0    0    0 00:00:09            0        1 N/A
+n2(192.168.111.102) 4  64500        12        14        0    0    0 00:00:09            0        1 N/A
 192.168.111.103 4      64500         0         0        0    0    0    never         Idle        0 N/A
 
 Total number of neighbors 3

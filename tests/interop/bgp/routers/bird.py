@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from lab import netns
 from lab.errors import CommandError
 from tests.interop.bgp.daemon import Daemon, wait_until
-from tests.interop.bgp.routers.router import IPV4, Neighbor, Router, Seen, View, addresses
+from tests.interop.bgp.routers.router import IPV4, Neighbor, Router, Seen, View
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,8 +23,6 @@ class Bird(Router):
 
     kind = "bird"
     daemon: Daemon | None = None
-    extra = ""
-    flooded = ""
 
     def start(self) -> None:
         """Start it without neighbours."""
@@ -66,7 +64,7 @@ class Bird(Router):
             f"router id {self.address()};\n"
             "protocol device { scan time 1; }\n"
             "protocol direct { ipv4; ipv6; }\n"
-            f"{self._bfd()}{self._advertisements()}{self.extra}{protocols}"
+            f"{self._bfd()}{self._advertisements()}{protocols}"
         )
 
     def _bfd(self) -> str:
@@ -123,9 +121,8 @@ class Bird(Router):
             lines.append("bfd on;")
         lines.append(f"graceful restart {'on' if neighbor.has_graceful_restart else 'aware'};")
         extended = "extended next hop on;" if neighbor.has_extended_next_hop else ""
-        export = "where source = RTS_STATIC" if self.flooded == neighbor.name else "none"
         lines += [
-            f"{family} {{ import all; export {export}; {extended} }};"
+            f"{family} {{ import all; export where bgp_path ~ [= 64700 * =]; {extended} }};"
             for family in neighbor.families
         ]
         return f"protocol bgp {neighbor.name} {{\n  " + "\n  ".join(lines) + "\n}\n"
@@ -202,18 +199,6 @@ class Bird(Router):
         """Disable the protocol, with a message."""
         argv = ["/usr/sbin/birdc", "-s", str(self.folder / "bird.ctl")]
         netns.command([*argv, "disable", name, f'"{text}"'], netns=self.namespace)
-
-    def flood(self, name: str, count: int) -> None:
-        """Configure static routes, and export them."""
-        routes = "".join(f"  route {address}/32 blackhole;\n" for address in addresses(count))
-        self.extra = f"protocol static flood {{\n  ipv4;\n{routes}}}\n"
-        self.flooded = name
-        self._reload()
-
-    def calm(self, name: str) -> None:
-        """Configure them away."""
-        self.extra, self.flooded = "", ""
-        self._reload()
 
 
 def _section(raw: str, title: str) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.interop.bgp.daemon import Daemon, wait_until
-from tests.interop.bgp.routers.router import IPV4, Neighbor, Router, Seen, View
+from tests.interop.bgp.routers.router import IPV4, Neighbor, Router, Seen, View, addresses
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -198,13 +198,14 @@ class ExaBgp(Router):
 
     def shut_down(self, name: str, text: str) -> None:
         """Send a Cease; ExaBGP has no text for it."""
-        self.say(name, "teardown 2")
+        self.say(name, f"neighbor {self.neighbors[name].address} teardown 2")
 
     def flood(self, name: str, count: int) -> None:
-        """Announce blocks that ExaBGP splits into single addresses."""
-        for block in range(count // 1000 + 1):
-            base = f"11.{block // 64}.{block % 64 * 4}.0"
-            self.say(name, f"announce route {base}/22 next-hop self split /32")
+        """Announce addresses, a thousand in a command."""
+        whole = [f"{address}/32" for address in addresses(count)]
+        for begin in range(0, count, 1000):
+            prefixes = " ".join(whole[begin : begin + 1000])
+            self.say(name, f"announce attributes next-hop self nlri {prefixes}")
 
     def calm(self, name: str) -> None:
         """Leave it: the process ends with its neighbour."""

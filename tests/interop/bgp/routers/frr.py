@@ -15,7 +15,6 @@ from tests.interop.bgp.routers.router import (
     Router,
     Seen,
     View,
-    addresses,
 )
 
 if TYPE_CHECKING:
@@ -235,23 +234,6 @@ class Frr(Router):
     def shut_down(self, name: str, text: str) -> None:
         """Shut the neighbour down, with a message."""
         self.configure(f"neighbor {self.peer(self.neighbors[name])} shutdown message {text}")
-
-    def flood(self, name: str, count: int) -> None:
-        """Load many network statements from a file."""
-        self._networks(count, "")
-
-    def calm(self, name: str) -> None:
-        """Take them out again."""
-        self._networks(self.flooded, "no ")
-
-    def _networks(self, count: int, word: str) -> None:
-        self.flooded = count
-        lines = [f"router bgp {self.asn}", "address-family ipv4 unicast"]
-        lines += [f"{word}network {address}/32" for address in addresses(count)]
-        file = self.folder / "flood.conf"
-        file.write_text("\n".join(lines) + "\n")
-        tool = ["/usr/bin/vtysh", "--vty_socket", str(self.folder), "-f", str(file)]
-        netns.command(tool, netns=self.namespace)
 
 
 def _seen(path: dict[str, Any]) -> Seen:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import ipaddress
 import itertools
 import json
 import signal
-import struct
 from typing import TYPE_CHECKING, Any
 
 from lab import netns
@@ -19,7 +17,6 @@ from tests.interop.bgp.routers.router import (
     Router,
     Seen,
     View,
-    addresses,
 )
 
 if TYPE_CHECKING:
@@ -154,10 +151,15 @@ class GoBgp(Router):
         )
 
     def routes(self, name: str, family: str = IPV4) -> Mapping[str, Seen]:
-        """Ask for what came in."""
+        """Ask for the table and pick what came from us, also what is stale."""
         address = self.neighbors[name].address
-        found = self.ask("neighbor", address, "adj-in", "-a", family) or {}
-        return {prefix: _seen(paths[0]) for prefix, paths in _by_prefix(found).items()}
+        found = self.ask("global", "rib", "-a", family) or {}
+        return {
+            prefix: _seen(path)
+            for prefix, paths in _by_prefix(found).items()
+            for path in paths
+            if path.get("neighbor-ip") == address
+        }
 
     def refresh(self, name: str) -> None:
         """Reset softly in."""
@@ -166,16 +168,6 @@ class GoBgp(Router):
     def shut_down(self, name: str, text: str) -> None:
         """Shut the neighbour down, with a message."""
         self.gobgp("neighbor", self.neighbors[name].address, "shutdown", text)
-
-    def flood(self, name: str, count: int) -> None:
-        """Inject a table dump (RFC 6396)."""
-        file = self.folder / "flood.mrt"
-        file.write_bytes(_dump(addresses(count)))
-        self.gobgp("mrt", "inject", "global", str(file), "--nexthop", self.address())
-
-    def calm(self, name: str) -> None:
-        """Delete all."""
-        self.gobgp("global", "rib", "del", "all", "-a", "ipv4")
 
 
 def _by_prefix(found: Any) -> dict[str, Any]:
@@ -248,18 +240,3 @@ def _seen(path: dict[str, Any]) -> Seen:
         is_stale=bool(path.get("stale")),
     )
 
-
-def _dump(prefixes: list[str]) -> bytes:
-    def record(subtype: int, body: bytes) -> bytes:
-        return struct.pack("!IHHI", 0, 13, subtype, len(body)) + body
-
-    peer = struct.pack("!B4s4sI", 2, b"\x0a\0\0\1", b"\x0a\0\0\1", 64999)
-    parts = [record(1, b"\x0a\0\0\1" + struct.pack("!HH", 0, 1) + peer)]
-    attributes = bytes.fromhex("400101004002060201") + struct.pack("!I", 64999)
-    attributes += bytes.fromhex("4003040a000001")
-    entry = struct.pack("!HIH", 0, 0, len(attributes)) + attributes
-    for number, prefix in enumerate(prefixes):
-        packed = ipaddress.ip_address(prefix).packed
-        head = struct.pack("!IB", number, 32) + packed + struct.pack("!H", 1)
-        parts.append(record(2, head + entry))
-    return b"".join(parts)

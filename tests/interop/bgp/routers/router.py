@@ -150,16 +150,9 @@ class Router(abc.ABC):
     def shut_down(self, name: str, text: str) -> None:
         """End the session by the operator's word (RFC 9003)."""
 
-    flood_updates = 100
-    """The least number of messages that 100 000 routes come in."""
-
-    @abc.abstractmethod
     def flood(self, name: str, count: int) -> None:
-        """Announce many routes to our node."""
-
-    @abc.abstractmethod
-    def calm(self, name: str) -> None:
-        """Announce nothing any more."""
+        """Announce many routes to our node; for a router that passes nothing on."""
+        raise NotImplementedError(name, count)
 
     @abc.abstractmethod
     def version(self) -> str:
