@@ -24,7 +24,7 @@ from lab.observe.watch import urgent_argv
 from lab.process import ProcessSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from lab.site import Site
@@ -177,6 +177,11 @@ class BgpRouter:
             if found.get("bgpState") == "Established"
         )
 
+    def watched(self) -> list[str]:
+        """Name the nodes that BFD says are up."""
+        names = (self._names.get(row["peer"]) for row in self.json("show bfd peers") if _is_up(row))
+        return sorted({name for name in names if name})
+
     def dropped(self) -> dict[str, int]:
         """Count the sessions that ended, by node."""
         return {
@@ -290,6 +295,10 @@ def _name(daemon: str) -> str:
 
 def _length(address: str) -> int:
     return 128 if ":" in address else 32
+
+
+def _is_up(row: Mapping[str, Any]) -> bool:
+    return row.get("status") == "up"
 
 
 def _link_local(mac: str) -> str:

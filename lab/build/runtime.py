@@ -59,6 +59,8 @@ PYTHON_PACKAGES: Final = (
 ENTRY_POINTS: Final = {
     "mercurylb-controller": "mercurylb.controller.__main__",
     "mercurylb-speaker": "mercurylb.speaker.__main__",
+    "mercurylb-frr-reloader": "mercurylb.frr_reloader.program",
+    "mercurylb-frr-metrics": "mercurylb.frr_metrics.__main__",
 }
 NOBODY: Final = 65534
 
@@ -94,7 +96,7 @@ def dependency_layer() -> archive.Layer:
 
 
 def code_layer() -> archive.Layer:
-    """Return the layer with our own code and the two programs."""
+    """Return the layer with our own code and the programs."""
     source = paths.REPOSITORY / "src" / "mercurylb"
     key = ["code", str(RECIPE), archive.tree_digest([source], suffixes=(".py", ".typed"))]
     return _layer("mercurylb-code", key, _fill_code)

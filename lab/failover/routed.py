@@ -95,13 +95,18 @@ class RoutedStage:
     def settle(self) -> None:
         """Wait until the router spreads over all nodes and every echo comes back."""
         self.lab.wait_for(self.is_whole, timeout_s=MOVE_TIMEOUT_S, what="a route over all nodes")
+        if self.lab.bgp.options().has_bfd:
+            what = "BFD with all nodes"
+            self.lab.wait_for(
+                lambda: self.lab.bgp.watched() == self.nodes, timeout_s=MOVE_TIMEOUT_S, what=what
+            )
 
         def no_loss() -> bool:
             now = time.monotonic()
             recent = self._lines(now - TRY_S - 0.5, now - TRY_S)
             return bool(recent) and all(line["ok"] for line in recent)
 
-        self.lab.wait_for(no_loss, timeout_s=30, what="an echo of every datagram")
+        self.lab.wait_for(no_loss, timeout_s=MOVE_TIMEOUT_S, what="an echo of every datagram")
 
     def is_whole(self) -> bool:
         """Tell whether the router spreads over all nodes."""

@@ -192,6 +192,7 @@ class SmallPeer:
             with contextlib.suppress(OSError):
                 self.sock.sendall(self.opening())
                 self._read(self.sock)
+            self.sock.close()
             self.ended_at = time.monotonic()
 
     def _read(self, sock: socket.socket) -> None:

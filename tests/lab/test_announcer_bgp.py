@@ -66,6 +66,7 @@ def up(lab: BgpLab, announcer: Announcer, *peers: BgpPeer) -> None:
 
 
 @needs_frr
+@pytest.mark.rule("bgp-native-2.6.removed")
 def test_router_has_what_is_wanted_as_long_as_it_is(lab: BgpLab) -> None:
     """Routes appear in the router's table with their attributes, change, and go."""
     router = lab.router()
@@ -85,10 +86,11 @@ def test_router_has_what_is_wanted_as_long_as_it_is(lab: BgpLab) -> None:
     assert "bgp.session_up" in announcer.events()
     lab.want(announcer, ())
     wait_until(router.has_routes, "peer gone")
-    assert router.neighbor(NODE)["lastNotificationReason"] == "Cease/Peer Unconfigured"
+    assert router.neighbor(NODE)["lastNotificationReason"] == "Cease/Peer De-configured"
 
 
 @needs_frr
+@pytest.mark.rule("bgp-native-1.2.ipv6")
 def test_session_over_ipv6(lab: BgpLab) -> None:
     """A peer with an IPv6 address, which the original cannot have, gets IPv6 routes."""
     router = lab.router(bgp=neighbor(lab.host.address6, "ipv6"))
@@ -100,6 +102,7 @@ def test_session_over_ipv6(lab: BgpLab) -> None:
 
 
 @needs_frr
+@pytest.mark.rule("bgp-native-2.15.md5")
 def test_passwords_must_match_and_can_be_changed(lab: BgpLab) -> None:
     """A wrong password is silence, told with a hint; the right one makes the session."""
     router = lab.router("r1", "password right")
@@ -115,6 +118,7 @@ def test_passwords_must_match_and_can_be_changed(lab: BgpLab) -> None:
 
 
 @needs_frr
+@pytest.mark.rule("bgp-native-2.15.gtsm")
 def test_gtsm_both_ways(lab: BgpLab) -> None:
     """A router that accepts nothing from beyond one hop takes ours, and we do the same."""
     router = lab.router("r1", "ttl-security hops 1")
@@ -124,6 +128,7 @@ def test_gtsm_both_ways(lab: BgpLab) -> None:
 
 
 @needs_frr
+@pytest.mark.rule("bgp-native-2.1.listener")
 def test_listener_lets_routers_call(lab: BgpLab) -> None:
     """With a port of its own the node is reachable for its peers, and for nobody else."""
     router = lab.router("r1", "timers connect 1")
@@ -134,12 +139,14 @@ def test_listener_lets_routers_call(lab: BgpLab) -> None:
     stranger = lab.lan.host("stranger")
     with inside(stranger.namespace):
         sock = socket.create_connection((NODE, 179), 2)
-    assert sock.recv(1) == b""
+    with sock:
+        assert sock.recv(1) == b""
     wait_until(lambda: announcer.drops.get("bgp connections of strangers"), "counted")
     assert is_established(announcer)
 
 
 @needs_frr
+@pytest.mark.rule("bgp-native-1.2.source", "bgp-native-2.15.source")
 def test_missing_source_address_is_said_and_used_once_it_is_there(lab: BgpLab) -> None:
     """What this host lacks is said in words; an address that appears is used at once."""
     router = lab.router(bgp=neighbor("10.77.0.50", "ipv4"))
@@ -154,6 +161,7 @@ def test_missing_source_address_is_said_and_used_once_it_is_there(lab: BgpLab) -
 
 
 @needs_frr
+@pytest.mark.rule("bgp-native-2.1.vrf")
 def test_session_bound_to_a_device(lab: BgpLab) -> None:
     """A VRF is a device that sockets are bound to; one that is missing is named."""
     router = lab.router()
@@ -166,6 +174,7 @@ def test_session_bound_to_a_device(lab: BgpLab) -> None:
 
 
 @needs_frr
+@pytest.mark.rule("bgp-native-2.9.discovery", "bgp-native-2.9.dial")
 def test_router_behind_an_interface(lab: BgpLab) -> None:
     """Without any address configured both find each other and exchange routes of both families."""
     router = lab.router(
@@ -192,6 +201,7 @@ def test_router_behind_an_interface(lab: BgpLab) -> None:
 
 
 @needs_frr
+@pytest.mark.rule("bgp-native-2.14.coupling")
 def test_bfd_ends_a_session_long_before_its_hold_time(lab: BgpLab) -> None:
     """A cable that no kernel sees broken ends the session in a detection time; it comes back."""
     router = lab.router("r1", "bfd", "timers 30 90")
@@ -230,6 +240,7 @@ def test_silent_peers_delay_nobody(lab: BgpLab) -> None:
     """Peers that swallow SYNs, or whose host is gone, cost a healthy one at most 50 ms."""
     healthy = lab.small_peer("r1")
     swallower = lab.lan.host("r2")
+    swallower.ip("link", "set", "lo", "up")
     with contextlib.ExitStack() as stack:
         with inside(swallower.namespace):
             full = stack.enter_context(socket.socket())
@@ -342,6 +353,7 @@ def test_expired_lease_withdraws_but_keeps_the_session(lab: BgpLab) -> None:
 # --- the end, and the next beginning --------------------------------------------------------------
 
 
+@pytest.mark.rule("bgp-native-2.6.stop")
 def test_planned_stop_warns_withdraws_and_says_why(lab: BgpLab) -> None:
     """SIGTERM: GRACEFUL_SHUTDOWN, a second later the withdrawal, Cease, exit code 0 in time."""
     small = lab.small_peer("r1")
@@ -366,23 +378,28 @@ def test_planned_stop_warns_withdraws_and_says_why(lab: BgpLab) -> None:
 
 
 @needs_frr
-def test_restart_with_graceful_restart_loses_no_route(lab: BgpLab) -> None:
+@pytest.mark.parametrize("has_bfd", [False, True], ids=["", "bfd"])
+@pytest.mark.rule("bgp-native-2.11.restarting", "bgp-native-2.11.stop")
+def test_restart_with_graceful_restart_loses_no_route(lab: BgpLab, *, has_bfd: bool) -> None:
     """A killed announcer's routes stay with the router until the next one has confirmed them."""
-    router = lab.router("r1", "graceful-restart-helper")
+    router = lab.router("r1", "graceful-restart-helper", *(["bfd"] if has_bfd else []))
     announcer = lab.start()
-    wanted = peer("r1", R1, has_graceful_restart=True)
+    bfd = BfdSettings() if has_bfd else None
+    wanted = peer("r1", R1, bfd, has_graceful_restart=True)
     up(lab, announcer, wanted)
     wait_until(lambda: router.has_routes(P1), "the route")
+    if has_bfd:
+        wait_until(lambda: getattr(session(announcer), "bfd", "") == "Up", "BFD is up", 10.0)
     announcer.kill()
     announcer.process.wait()
     wait_until(lambda: router.neighbor(NODE)["bgpState"] != "Established", "the router noticed")
-    assert router.has_routes(P1)
+    assert lasts(lambda: router.has_routes(P1), 2.0 if has_bfd else 0.2)
     again = lab.start()
     wait_until(lambda: router.has_routes(P1) and is_established(again), "established again", 20.0)
     wait_until(lambda: not router.detail(P1).get("stale"), "confirmed", 5.0)
     again.kill(signal.SIGTERM)
     assert again.process.wait(5) == 0
-    assert router.has_routes(P1), "a planned stop withdraws nothing either"
+    assert lasts(lambda: router.has_routes(P1), 2.0), "a planned stop withdraws nothing either"
 
 
 # --- operators ------------------------------------------------------------------------------------

@@ -122,11 +122,12 @@ async def test_only_what_matters_is_kept() -> None:
 
 
 async def test_what_may_not_be_read_is_a_warning() -> None:
-    """Kinds that are refused or unknown are named, and the others are there."""
+    """Kinds that are refused or unknown are named, but for one that need not be installed."""
     answers: dict[str, list[Json] | int] = {
         "/api/v1/services": [service("web")],
         "/api/v1/nodes": 403,
         f"{METALLB}1/servicebgpstatuses": 404,
+        "/apis/mercurylb.io/v1alpha1/bgpsessions": 404,
     }
     async with cluster(answers) as client:
         fetched = await fetch_with(client)

@@ -96,6 +96,8 @@ class Listeners:
 
     def _open(self, which: Which, peers: dict[str, PeerSettings]) -> None:
         address, vrf = which
+        if _has_fixed_keys(self._keys.get(which, {}), peers):
+            self._listeners.pop(which).close()
         if which not in self._listeners:
             self._listeners[which] = Listener(
                 address,
@@ -175,6 +177,15 @@ def tcp_settings(peer: PeerSettings, address: str, zone: str) -> TcpSettings:
 def _which(peer: PeerSettings) -> Which:
     is_ipv6 = bool(peer.interface) or ":" in peer.address
     return "::" if is_ipv6 else "0.0.0.0", peer.vrf  # noqa: S104 (peers are anywhere)
+
+
+def _has_fixed_keys(known: dict[str, PeerSettings], peers: dict[str, PeerSettings]) -> bool:
+    """Return whether a key of TCP-AO has to go, which no listener that uses it lets happen."""
+    return any(
+        before.authentication is not None
+        and (address not in peers or _secrets(peers[address]) != _secrets(before))
+        for address, before in known.items()
+    )
 
 
 def _secrets(peer: PeerSettings) -> tuple[Key | None, Key | None]:

@@ -12,8 +12,8 @@ live here and nowhere else:
   link; external peers with `is_multi_hop` and internal ones off link over several. A peer that was
   on link once stays so: a link that loses its address must bring the session down, not move it. A
   failure of the session ends the peer's BGP session; that a peer switches BFD off does not;
-* a link that is new or back, or a new address, has peers that wait for their next attempt dialled
-  at once;
+* a link with addresses that is new or back, or a new address, has peers that wait for their next
+  attempt dialled at once; so has the device that a peer names;
 * the **stop**: routes leave gracefully first (`bgp.speaker`), then BFD is switched off on purpose,
   then this is no router any more; all within `STOP_MAX_S`.
 
@@ -182,8 +182,9 @@ class RoutingCore:
             return []
         effects = self._discovered(self.discovery.on_links(links, now), now)
         effects += self._pair(now)
-        if before is not None and _has_more(before, self._links):
-            for peer in self._peers():
+        better = _better(before or (), self._links)
+        for peer in self._peers() if better else ():
+            if _may_profit(peer.settings, better):
                 effects += self._bgp(self.speaker.on_retry(peer.settings.name, now), now)
         return effects
 
@@ -488,13 +489,31 @@ def _is_external(settings: PeerSettings) -> bool:
     return settings.peer_asn != settings.my_asn
 
 
-def _has_more(before: Sequence[Link], after: Sequence[Link]) -> bool:
-    """Return whether a link or an address is there, or a link runs, that did not before."""
+def _better(before: Sequence[Link], after: Sequence[Link]) -> list[Link]:
+    """Return the links that are new, run again, or have another address."""
     known = {link.name: link for link in before}
+    found = []
     for link in after:
         old = known.get(link.name)
-        if old is None or old.index != link.index or set(link.addresses) - set(old.addresses):
-            return True
-        if link.flags & ~old.flags & IFF_RUNNING:
-            return True
-    return False
+        if (
+            old is None
+            or old.index != link.index
+            or set(link.addresses) - set(old.addresses)
+            or link.flags & ~old.flags & IFF_RUNNING
+        ):
+            found.append(link)
+    return found
+
+
+def _may_profit(settings: PeerSettings, better: Sequence[Link]) -> bool:
+    """Return whether a peer may be reached now; the links of pods come and go, and do not matter.
+
+    Those have no address, or none but a link-local one.
+    """
+    device = settings.vrf or settings.interface
+    return any(
+        link.name == device
+        if device
+        else any(own not in link.link_locals for own, _ in link.addresses)
+        for link in better
+    )

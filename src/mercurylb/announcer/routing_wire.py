@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 
 RETRY_S = 2.0
 """Between two attempts to open what the kernel does not give."""
+LAST_WORDS_S = 0.3
+"""How long the end of a planned stop waits for peers to close; what was sent leaves anyway."""
 
 
 class RoutingWire:
@@ -168,6 +170,7 @@ class RoutingWire:
                 self._on_tell(effect)
             case Finished():
                 self._has_finished = True
+                self._loop.call_later(LAST_WORDS_S, self._finish)
                 self._consider_finished()
 
     def _dial(self, effect: Connect) -> None:
@@ -193,8 +196,12 @@ class RoutingWire:
         self._consider_finished()
 
     def _consider_finished(self) -> None:
-        """Be finished once the last NOTIFICATION has left, which takes a bounded time."""
+        """Be finished once the peers have taken the last NOTIFICATION, or soon anyway."""
         if self._has_finished and not self._leaving_count:
+            self._finish()
+
+    def _finish(self) -> None:
+        if self._has_finished:
             self._has_finished = False
             self._on_finished()
 

@@ -1,7 +1,8 @@
 """The announcer on real sockets: carries out what the core decides and feeds it what happens.
 
 The composition only: `gossip` has the membership's sockets, `ports` those of the interfaces,
-`routing_wire` those towards routers, which is imported when there is a BGP peer for the first time.
+`routing_wire` those towards routers, which is made when there is a BGP peer for the first time. It
+is imported before, which costs 1.3 MB: an import from a slow disk would stop the answers meanwhile.
 Every fact is taken in behind what is long overdue, so that a process which stood still finds that
 out before it believes what waited for it.
 """
@@ -18,6 +19,7 @@ from mercurylb.announcer.core import AnnouncerCore, CoreEffect, Finish, Observe,
 from mercurylb.announcer.desk import Desk
 from mercurylb.announcer.gossip import Gossip
 from mercurylb.announcer.ports import Ports, without
+from mercurylb.announcer.routing_wire import RoutingWire
 from mercurylb.errors import LinkError
 from mercurylb.layer2.interface import IFF_RUNNING, Link, NodeInterfaces, select_interfaces
 from mercurylb.layer2.responder import Responder
@@ -40,7 +42,6 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
-    from mercurylb.announcer.routing_wire import RoutingWire
     from mercurylb.announcer.settings import AnnouncerSettings, MembershipSettings
 
 OBSERVE_DELAY_S = 0.005
@@ -80,6 +81,7 @@ class Wire:
         self._turns = Turns()
         self._routing: RoutingWire | None = None
         self._links_known: list[Link] | None = None
+        self._is_stopping = False
         self._unfinished_count = 0
         self._desk = self._open_desk()
         self._found = NodeInterfaces()
@@ -105,6 +107,7 @@ class Wire:
 
     def stop(self) -> None:
         """Begin the planned stop; both parts at once, and the end is when both have finished."""
+        self._is_stopping = True
         self._unfinished_count = 1 if self._routing is None else 2
         if self._routing is not None:
             self._routing.stop()
@@ -138,11 +141,9 @@ class Wire:
             self._routing.on_brain_message(message)
 
     def _need_routing(self) -> None:
-        """Have what BGP needs: 6 MB and a moment for the imports, so not before it is needed."""
-        if self._routing is not None or self._unfinished_count:
+        """Have what BGP needs, from the first peer on."""
+        if self._routing is not None or self._is_stopping:
             return
-        from mercurylb.announcer.routing_wire import RoutingWire  # noqa: PLC0415
-
         self._routing = RoutingWire(
             self._settings,
             self._turns,

@@ -35,7 +35,7 @@ class BGPSessionStatus(msgspec.Struct, frozen=True, rename="camel", omit_default
     ] = None
     bfd: Annotated[str, Schema("State of the BFD session; empty without BFD.")] = ""
     prefixes: Annotated[int, Schema("Prefixes that the router was told.", format="int64")] = 0
-    reason: Annotated[str, Schema("Why there is no session, or why the last one ended.")] = ""
+    reason: Annotated[str, Schema("Why there is no session; empty while there is one.")] = ""
     flaps: Annotated[
         int, Schema("Established sessions that ended since the speaker started.", format="int64")
     ] = 0

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Final
 
 from mercurylb.bgp.attribute import RouteAttributes
 from mercurylb.bgp.family import IPV4, IPV6, Family, family_of
-from mercurylb.bgp.pack import Packer
+from mercurylb.bgp.pack import Packer, Packings
 from mercurylb.bgp.table import EMPTY, Delta, Table, merge
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from mercurylb.bgp.attribute import Encoding
     from mercurylb.bgp.rib import AdjRibOut
     from mercurylb.bgp.route import RouteGroup
     from mercurylb.bgp.table import Key, Prefixes
@@ -62,6 +63,7 @@ class RouteBook:
         self._shared_before: _Shared = {}
         self._deltas: dict[tuple[int, int], tuple[Table, Table, Delta]] = {}
         self._ribs: set[AdjRibOut] = set()
+        self._packings: dict[Encoding, Packings] = {}
 
     def replace(self, groups: Sequence[RouteGroup]) -> bool:
         """Take what is to be announced; False if it is what was said before."""
@@ -116,6 +118,10 @@ class RouteBook:
             self._deltas[key] = before, wanted, Delta(before, wanted)
         return self._deltas[key][2]
 
+    def packings(self, encoding: Encoding) -> Packings:
+        """Give what the sessions with one encoding share."""
+        return self._packings.setdefault(encoding, Packings(encoding))
+
     def join(self, rib: AdjRibOut) -> None:
         """Know of a session."""
         self._ribs.add(rib)
@@ -123,6 +129,8 @@ class RouteBook:
     def leave(self, rib: AdjRibOut) -> None:
         """Forget a session."""
         self._ribs.discard(rib)
+        if rib.encoding not in {other.encoding for other in self._ribs}:
+            self._packings.pop(rib.encoding, None)
         self.settle()
 
     def settle(self) -> None:

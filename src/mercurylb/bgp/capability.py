@@ -14,9 +14,9 @@
     70 enhanced route refresh  nothing                                       RFC 7313
     73 host and domain name    length u8 and text, twice
 
-Several capabilities of one code add up where that means something (1, 5); of the others the first
-counts. Unknown ones are kept as they are. A value of a wrong length is an unsupported capability,
-which is the closest the protocol has.
+Several capabilities of one code add up where that means something (1, 5); of graceful restart the
+last one counts (RFC 4724 section 3), of the others the first. Unknown ones are kept as they are. A
+value of a wrong length is an unsupported capability, which is the closest the protocol has.
 """
 
 from __future__ import annotations
@@ -238,7 +238,7 @@ def _read_restart(collected: Collected, value: bytes) -> bool:
         (Family(value[i] << 8 | value[i + 1], value[i + 2]), bool(value[i + 3] & _FORWARDING))
         for i in range(2, len(value), 4)
     )
-    collected.restart = collected.restart or GracefulRestart(
+    collected.restart = GracefulRestart(
         restart_time_s=first & _TIME_MAX,
         families=families,
         is_restarting=bool(first & _RESTARTING),

@@ -23,11 +23,13 @@ from mercurylb.bgp.message import HEADER_LENGTH, MessageType
 
 if TYPE_CHECKING:
     from mercurylb.bgp.attribute import Encoding, RouteAttributes
-    from mercurylb.bgp.table import Prefixes
+    from mercurylb.bgp.table import Prefixes, Table
 
 EXTENDED_USED: Final = 16384
 """Of an extended message, unless the attributes need more: whole ones would take 8 ms to pack."""
 KEPT_MAX_BYTES: Final = 4 << 20
+PACKINGS_MAX: Final = 16384
+"""Sets of attributes whose octets are remembered."""
 
 _LENGTHS: Final = 4
 _REACH_FIXED: Final = 4 + 3 + 1 + 1
@@ -98,6 +100,36 @@ def end_of_rib(family: Family) -> bytes:
     """Encode the message that ends the first table (RFC 4724 section 2)."""
     attributes = b"" if family == IPV4 else attribute.encode_unreach(family, b"")
     return _update(b"", attributes, b"")
+
+
+class Packings:
+    """How prefixes are packed, for all sessions with one encoding."""
+
+    def __init__(self, encoding: Encoding) -> None:
+        self._encoding = encoding
+        self._packings: dict[tuple[RouteAttributes | None, Family], Packing | None] = {}
+        self._counted: tuple[Table | None, int] = None, 0
+
+    def of(self, attributes: RouteAttributes | None, family: Family) -> Packing | None:
+        """Give how prefixes are announced, or withdrawn if there are no attributes."""
+        key = attributes, family
+        if key not in self._packings:
+            if len(self._packings) >= PACKINGS_MAX:
+                self._packings.clear()
+            if attributes is None:
+                self._packings[key] = withdrawing(family, self._encoding)
+            else:
+                self._packings[key] = announcing(family, attributes, self._encoding)
+        return self._packings[key]
+
+    def covered_count(self, table: Table) -> int:
+        """Count the prefixes that the session carries; the tables asked about seldom change."""
+        if table is not self._counted[0]:
+            covered = (
+                len(prefixes) for key, prefixes in table.parts.items() if self.of(*key) is not None
+            )
+            self._counted = table, sum(covered)
+        return self._counted[1]
 
 
 class Packer:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mercurylb.bgp import negotiation, notification
+from mercurylb.bgp.blame import Blame
 from mercurylb.bgp.collision import Survivor, survivor
 from mercurylb.bgp.dialler import Dialler
 from mercurylb.bgp.effect import Close, Send, SessionChanged
@@ -46,7 +47,7 @@ class Peer:
         self.dialler = Dialler(self.desk)
         self.sessions: dict[int, Session] = {}
         self.flap_count = 0
-        self.last_error = ""
+        self.blame = Blame()
         self.state = State.IDLE
         self.since = now
         self._offer = Offer.FULL
@@ -55,7 +56,7 @@ class Peer:
         self._is_ending = False
         self.dialler.hasten(now)
         if not self.dialler.address:
-            self.last_error = f"no router found behind {settings.interface} yet"
+            self.blame.take(f"no router found behind {settings.interface} yet", is_light=True)
 
     # --- the outside -------------------------------------------------------------------------
 
@@ -65,7 +66,7 @@ class Peer:
         if state != self.state:
             self._note(f"{self.state} -> {state}", now)
             self.state, self.since = state, now
-            reason = "" if state == State.ESTABLISHED else self.last_error
+            reason = "" if state == State.ESTABLISHED else self.blame.words
             self.desk.out.append(SessionChanged(self.settings.name, state, reason))
         effects = self.desk.out[:]
         self.desk.out.clear()
@@ -121,7 +122,7 @@ class Peer:
     def on_connect_failed(self, reason: str, now: float) -> None:
         """Note that the dial led to nothing."""
         self.dialler.forget()
-        self.last_error = reason
+        self.blame.take(reason, is_light=True)
         self._note(reason, now)
         self._retry_later(now, is_active=True)
 
@@ -201,6 +202,7 @@ class Peer:
             self._end(other, _LOST, _COLLISION, now)
         self.dialler.rest()
         session.establish(now)
+        self.blame.forgive()
         assert session.agreement is not None, "OPENs were exchanged"
         labels = ", ".join(family.label for family in session.agreement.families)
         self._note(f"{labels}; {', '.join(session.agreement.capabilities)}", now)
@@ -275,14 +277,14 @@ class Peer:
             self.desk.out.append(Close(session.connection, is_silent=how == Ending.SILENT))
         session.close()
         self._note(reason, now)
+        is_active = session.state == State.OPEN_SENT and how == Ending.GONE
         if not is_collision(how):
-            self.last_error = reason
+            self.blame.take(reason, is_light=is_active)
         if session.state == State.ESTABLISHED:
             self.flap_count += 1
             self._offer = Offer.FULL
             if now - session.established_at >= LASTED_S:
                 self.dialler.backoff.reset()
-        is_active = session.state == State.OPEN_SENT and how == Ending.GONE
         self._retry_later(now, is_active=is_active)
 
     def _tell(self, connection: int, told: Notification) -> None:
@@ -340,7 +342,8 @@ class Peer:
         if not link_local:
             self._note("the router behind the interface is gone", now)
             if self.established is None:
-                self.last_error = f"no router found behind {self.settings.interface} any more"
+                words = f"no router found behind {self.settings.interface} any more"
+                self.blame.take(words, is_light=True)
             return
         self._note(f"found the router {link_local}", now)
         remotes = {session.ends.remote.partition("%")[0] for session in self.sessions.values()}

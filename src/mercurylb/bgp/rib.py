@@ -29,12 +29,10 @@ if TYPE_CHECKING:
 
     from mercurylb.bgp.book import RouteBook
     from mercurylb.bgp.family import Family
-    from mercurylb.bgp.pack import Packed, Packing
+    from mercurylb.bgp.pack import Packed
     from mercurylb.bgp.table import Delta, Prefixes, Run, Table
 
 
-_PACKINGS_MAX: Final = 1024
-"""Sets of attributes whose octets a session remembers."""
 _IPV6_OCTETS: Final = 16
 
 
@@ -76,8 +74,13 @@ class AdjRibOut:
         self._ends: list[Family] = []
         self._ended: set[Family] = set()
         self._refreshes: dict[Family, _Refresh] = {}
-        self._packings: dict[tuple[RouteAttributes | None, Family], Packing | None] = {}
+        self._packings = book.packings(encoding)
         book.join(self)
+
+    @property
+    def encoding(self) -> Encoding:
+        """Give what decides the octets."""
+        return self._encoding
 
     def close(self) -> None:
         """Leave the book; the session is over."""
@@ -96,7 +99,7 @@ class AdjRibOut:
     @property
     def sent_count(self) -> int:
         """Count the prefixes that the peer has."""
-        return self._covered_count(self._has) + self._gained_count
+        return self._packings.covered_count(self._has) + self._gained_count
 
     @property
     def pending_count(self) -> int:
@@ -111,7 +114,7 @@ class AdjRibOut:
     def skipped_count(self) -> int:
         """Count the prefixes that the session cannot carry: of another family, or too large."""
         wanted = self._wanted()
-        return sum(map(len, wanted.parts.values())) - self._covered_count(wanted)
+        return len(wanted) - self._packings.covered_count(wanted)
 
     def end_of_rib(self, families: Iterable[Family]) -> None:
         """Say that the table is complete as soon as the peer has everything."""
@@ -149,7 +152,7 @@ class AdjRibOut:
         for family, next_hop in self._encoding.next_hops:
             hop = decode_address(next_hop[:_IPV6_OCTETS])
             for attributes, prefixes in table.ordered(family):
-                if self._packing(attributes, family) is None:
+                if self._packings.of(attributes, family) is None:
                     continue
                 words = f"next hop {hop}, {attribute.describe(attributes, self._encoding)}"
                 for prefix in prefixes[start:]:
@@ -190,7 +193,7 @@ class AdjRibOut:
     def _next_change(self, delta: Delta) -> Pulled | None:
         """Give the next message of the delta; None if it had none for this session."""
         run = delta.runs[self._run_index]
-        packing = self._packing(run.attributes, run.family)
+        packing = self._packings.of(run.attributes, run.family)
         if packing is None:
             step = self._withdraw_misfits(delta, run)
             self._offset = len(run.prefixes)
@@ -248,7 +251,7 @@ class AdjRibOut:
         ordered = self._has.ordered(family)
         for index in range(bisect_left(ordered, (state.attributes,)), len(ordered)):
             attributes, prefixes = ordered[index]
-            packing = self._packing(attributes, family)
+            packing = self._packings.of(attributes, family)
             start = _after(prefixes, attributes, state)
             if packing is not None and start < len(prefixes):
                 packed = self._book.packer.pack(prefixes, start, packing)
@@ -265,24 +268,6 @@ class AdjRibOut:
             len(prefixes) - _after(prefixes, attributes, state)
             for attributes, prefixes in self._has.ordered(family)
             if attributes >= state.attributes
-        )
-
-    def _packing(self, attributes: RouteAttributes | None, family: Family) -> Packing | None:
-        key = attributes, family
-        if key not in self._packings:
-            if len(self._packings) >= _PACKINGS_MAX:
-                self._packings.clear()
-            if attributes is None:
-                self._packings[key] = pack.withdrawing(family, self._encoding)
-            else:
-                self._packings[key] = pack.announcing(family, attributes, self._encoding)
-        return self._packings[key]
-
-    def _covered_count(self, table: Table) -> int:
-        return sum(
-            len(prefixes)
-            for key, prefixes in table.parts.items()
-            if self._packing(*key) is not None
         )
 
 

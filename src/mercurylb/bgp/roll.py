@@ -40,7 +40,7 @@ def report(peer: Peer, book: RouteBook, now: float) -> SessionReport:
         capabilities_received=theirs.capabilities.names() if theirs else (),
         prefixes_sent=established.rib.sent_count if established and established.rib else 0,
         prefixes_pending=_pending_count(settings.name, established, book),
-        last_error=peer.last_error,
+        last_error=peer.blame.words,
         flap_count=peer.flap_count,
         next_attempt_s=None
         if not peer.dialler.is_waiting

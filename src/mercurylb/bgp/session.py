@@ -289,12 +289,14 @@ class Session:
 
     def on_deadline(self, now: float) -> None:
         """Do what is due; raises `BgpError` where the peer was silent or reads nothing."""
-        if now >= self.hold_at:
-            if now - self.hold_at < LATE_S or self._is_patient:
-                raise BgpError(Code.HOLD_TIMER, 0, self._silence())
-            # We slept ourselves: what the peer sent meanwhile may be waiting to be read.
+        overdue_s = now - min(self.hold_at, self.send_hold_at)
+        if overdue_s >= LATE_S and not self._is_patient:
+            # We slept ourselves: what the peer sent or read meanwhile is still to be told to us.
             self._is_patient = True
-            self.hold_at = now + LATE_S
+            self.hold_at = max(self.hold_at, now + LATE_S)
+            self.send_hold_at = max(self.send_hold_at, now + LATE_S)
+        if now >= self.hold_at:
+            raise BgpError(Code.HOLD_TIMER, 0, self._silence())
         if now >= self.send_hold_at:
             raise BgpError(Code.SEND_HOLD_TIMER, 0, "the peer reads nothing of what is sent")
         if now >= self.keepalive_at:

@@ -35,11 +35,16 @@ _SCATTERED: Final = 16
 class Table:
     """Routes by attributes and family; never changed once made."""
 
-    __slots__ = ("_ordered", "parts")
+    __slots__ = ("_count", "_ordered", "parts")
 
     def __init__(self, parts: Mapping[Key, Prefixes]) -> None:
         self.parts = {key: prefixes for key, prefixes in parts.items() if prefixes}
         self._ordered: dict[Family, tuple[tuple[RouteAttributes, Prefixes], ...]] = {}
+        self._count = sum(map(len, self.parts.values()))
+
+    def __len__(self) -> int:
+        """Count the prefixes."""
+        return self._count
 
     def ordered(self, family: Family) -> tuple[tuple[RouteAttributes, Prefixes], ...]:
         """Give the prefixes of a family, ascending by attributes."""
@@ -199,9 +204,7 @@ def _compare(before: Table, wanted: Table) -> tuple[dict[Key, Prefixes], dict[Ke
             removed[key] = tuple(lost)
         if got:
             added[key] = tuple(got)
-    for key, new in wanted.parts.items():
-        if key not in before.parts:
-            added[key] = new
+    added |= {key: new for key, new in wanted.parts.items() if key not in before.parts}
     return removed, added
 
 

@@ -104,6 +104,7 @@ class UpdateChecker:
         self._has_ipv4 = IPV4 in context.families
         self._known: dict[bytes, _Attributes] = {}
         self._right: set[bytes] = set()
+        self._required = frozenset(_required(_ANY, context))
 
     def check(self, body: bytes) -> UpdateCheck:
         """Check what follows the header; raises `BgpError` where the session has to end."""
@@ -147,7 +148,7 @@ class UpdateChecker:
                 self._read_one(found, whole, octets[start:end])
             position = end
         if found.is_plain and len(octets) <= KNOWN_OCTETS_MAX:
-            found.is_complete = not _missing(found.seen, _ANY, self._context)
+            found.is_complete = self._required <= found.seen
             if len(self._known) >= KNOWN_MAX:
                 self._known.clear()
             self._known[octets] = found
@@ -231,16 +232,21 @@ def _count_field(nlri: bytes) -> int:
 def _missing(seen: set[int], nlri: bytes, context: UpdateContext) -> Sequence[_Problem]:
     if not nlri and AttributeType.MP_REACH not in seen:
         return ()
-    wanted = [AttributeType.ORIGIN, AttributeType.AS_PATH]
-    if nlri:
-        wanted.append(AttributeType.NEXT_HOP)
-    if context.is_internal:
-        wanted.append(AttributeType.LOCAL_PREF)
     return [
         _Problem(UpdateCode.MISSING_WELL_KNOWN, f"{RULES[type_].name} is missing", bytes((type_,)))
-        for type_ in wanted
+        for type_ in _required(nlri, context)
         if type_ not in seen
     ]
+
+
+def _required(nlri: bytes, context: UpdateContext) -> list[int]:
+    """List the attributes that announced prefixes must have."""
+    required: list[int] = [AttributeType.ORIGIN, AttributeType.AS_PATH]
+    if nlri:
+        required.append(AttributeType.NEXT_HOP)
+    if context.is_internal:
+        required.append(AttributeType.LOCAL_PREF)
+    return required
 
 
 def _cut_off(found: _Attributes, rest: bytes) -> None:

@@ -35,8 +35,9 @@ if TYPE_CHECKING:
 
     from mercurylb.net.turns import Turns
 
-CONNECT_S = 10.0
-"""For a connection to be there (spec: bgp-native §1.2)."""
+CONNECT_S = 9.5
+"""For a connection to be there: a little less than the machine above gives it together with the
+exchange of OPEN (spec: bgp-native §1.2), so that it is our words which are told."""
 LINGER_S = 1.0
 """How long what was sent last may take to leave, and the peer to close."""
 SLICE_S = 0.002
@@ -273,7 +274,7 @@ class Dial:
             self._fail_soon(describe(error))
             return
         self._loop.add_writer(sock, self._settled)
-        self._timer = self._loop.call_later(timeout_s, self._expired, timeout_s)
+        self._timer = self._loop.call_later(timeout_s, self._expired)
 
     def give_up(self) -> None:
         """Forget the attempt; nothing is told any more."""
@@ -290,6 +291,9 @@ class Dial:
         if sock is None:
             return
         code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if code == errno.ETIMEDOUT:
+            self._expired()
+            return
         if code:
             self._fail(describe(OSError(code, os.strerror(code))))
             return
@@ -299,11 +303,11 @@ class Dial:
         self.give_up()
         self._on_connected(sock)
 
-    def _expired(self, timeout_s: float) -> None:
+    def _expired(self) -> None:
         hint = "does the peer have the same password?"
         if self._settings.password is None and self._settings.authentication is None:
             hint = "is it filtered, or does the peer want a password?"
-        self._fail(f"no answer within {timeout_s:g} s ({hint})")
+        self._fail(f"no answer ({hint})")
 
     def _fail_soon(self, reason: str) -> None:
         self._timer = self._loop.call_later(0, self._fail, reason)

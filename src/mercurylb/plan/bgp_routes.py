@@ -110,6 +110,8 @@ class RouteTable:
         self._keys: dict[str, frozenset[_Key]] = {}
         """The groups that a prefix is in."""
         self._groups: dict[_Key, _Group] = {}
+        self._order: list[_Key] | None = None
+        """The keys of the groups, sorted; None if they have to be sorted anew."""
 
     def put(self, service: str, decision: BgpDecision | None) -> frozenset[str]:
         """Take what was decided about a service, None if it is gone.
@@ -134,7 +136,9 @@ class RouteTable:
 
     def groups(self) -> tuple[RouteGroup, ...]:
         """Give all routes, in an order that depends on nothing but them."""
-        return tuple(self._groups[key].make() for key in sorted(self._groups))
+        if self._order is None:
+            self._order = sorted(self._groups)
+        return tuple(self._groups[key].make() for key in self._order)
 
     def peers_of(self, service: str) -> tuple[str, ...]:
         """Give the peers that have a prefix of a service, by whomever it is made, sorted."""
@@ -171,8 +175,12 @@ class RouteTable:
             group.remove(prefix)
             if group.is_empty:
                 del self._groups[key]
+                self._order = None
         for key in after - before:
-            self._groups.setdefault(key, _Group(key)).add(prefix)
+            if key not in self._groups:
+                self._groups[key] = _Group(key)
+                self._order = None
+            self._groups[key].add(prefix)
         if after:
             self._keys[prefix] = after
         else:

@@ -34,6 +34,7 @@ from mercurylb.plan.unannounced_bgp import (
     NodeBgp,
     announcing,
     plan_nodes,
+    tell_down,
     why_down,
     why_unheard,
 )
@@ -162,7 +163,10 @@ class _Explainer:
             expected=expected,
             disputes=disputes,
             problems=self.speaker_rejections,
-            notes=take_notes(self.snapshot, self.service, cause),
+            notes=(
+                *take_notes(self.snapshot, self.service, cause),
+                *tell_down(self.bgp, self.snapshot),
+            ),
             events=tuple(mine[-_EVENTS_MAX:]),
         )
 

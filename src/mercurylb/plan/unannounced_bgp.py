@@ -12,12 +12,13 @@ import msgspec
 
 from mercurylb.api.node import EXCLUDE_LABEL
 from mercurylb.api.service import LOCAL
+from mercurylb.config.problem import clip
 from mercurylb.plan.bgp import BgpDecision, BgpReason, BgpSite, PeerReason
 from mercurylb.plan.cause import Cause, CauseCode
 from mercurylb.plan.request import listed
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from mercurylb.api.service import Service
     from mercurylb.config.model import Config, Pool
@@ -120,6 +121,24 @@ def why_down(nodes: Sequence[NodeBgp], snapshot: Snapshot) -> Cause | None:
         f" ({first.address}) is {first.state}{reason}{more}",
         f"look at the router, and at `mercurylb bgp session {first.peer}` on node {first.node}",
     )
+
+
+def tell_down(nodes: Sequence[NodeBgp], snapshot: Snapshot) -> Iterator[str]:
+    """Tell of the sessions that are not up, of those over which the service is to be told."""
+    wanted = {
+        (each.node, peer) for each in nodes if each.has_speaker for peer in each.decision.peers
+    }
+    alike: dict[tuple[str, str, str], list[str]] = {}
+    for item in snapshot.bgp_sessions:
+        status = item.status
+        if status is None or status.state == ESTABLISHED:
+            continue
+        if (status.node, status.peer) in wanted:
+            key = status.peer, status.address, clip(status.reason or status.state, 256)
+            alike.setdefault(key, []).append(status.node)
+    for (peer, address, reason), names in sorted(alike.items()):
+        where = listed(sorted(names))
+        yield f"the BGP session with {peer} ({address}) is not up on {where}: {reason}"
 
 
 def _why_no_advertisement(nodes: Sequence[NodeBgp]) -> Cause | None:

@@ -9,6 +9,7 @@ and now and then it is looked whether it is there by now.
 from __future__ import annotations
 
 import asyncio
+import calendar
 import hashlib
 import time
 from typing import TYPE_CHECKING, Final
@@ -200,7 +201,7 @@ def _rfc3339(seconds: float) -> str:
 def _is_near(one: str, other: str) -> bool:
     try:
         first, second = (
-            time.mktime(time.strptime(text, "%Y-%m-%dT%H:%M:%SZ")) for text in (one, other)
+            calendar.timegm(time.strptime(text, "%Y-%m-%dT%H:%M:%SZ")) for text in (one, other)
         )
     except ValueError:
         return False

@@ -1,4 +1,4 @@
-"""The table of capability by router: who lacks what is known beforehand, and everything else passes."""
+"""The table of capability by router: who lacks what is known beforehand, the rest passes."""
 
 from __future__ import annotations
 
@@ -21,9 +21,19 @@ LACKING: Final[Mapping[str, Mapping[str, str]]] = {
     "2-byte neighbour": {"gobgp": "always has 4-octet numbers"},
     "BFD, single hop": {"gobgp": _NO_BFD, "exabgp": _NO_BFD},
     "BFD, several hops": {"gobgp": _NO_BFD, "exabgp": _NO_BFD},
-    "BFD taken down by its operator": {"gobgp": _NO_BFD, "exabgp": _NO_BFD},
+    "BFD taken down by its operator": {
+        "bird": "has no word for it",
+        "gobgp": _NO_BFD,
+        "exabgp": _NO_BFD,
+    },
     "BFD, passive": {"gobgp": _NO_BFD, "exabgp": _NO_BFD},
+    "GTSM, one hop": {"exabgp": "answers connections with the TTL of the kernel"},
     "graceful restart": {"exabgp": _NO_TABLE},
+    "graceful restart, planned": {"exabgp": _NO_TABLE},
+    "without graceful restart": {"exabgp": _NO_TABLE},
+    "route refresh": {"gobgp": "never asks: it keeps what came in"},
+    "extended messages": {"gobgp": "has none"},
+    "enhanced route refresh": {"gobgp": "has none"},
 }
 """Why a router cannot show something."""
 

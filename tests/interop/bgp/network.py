@@ -158,10 +158,10 @@ class Network:
             namespace = self.namespace(name)
             far = self.address(HOP, is_far=True)
             netns.ip(namespace, *f"route add default via {far} dev far table 91".split())
-            netns.ip(namespace, *"rule add from 10.91.0.0/16 table 91".split())
+            netns.ip(namespace, "rule", "add", "from", "10.91.0.0/16", "table", "91")
             far = self.address(HOP, is_ipv6=True, is_far=True)
             netns.ip(namespace, *f"-6 route add default via {far} dev far table 91".split())
-            netns.ip(namespace, *"-6 rule add from fd91::/64 table 91".split())
+            netns.ip(namespace, "-6", "rule", "add", "from", "fd91::/64", "table", "91")
 
     def _address_node(self, name: str, number: int, count: int = LINK_MAX) -> None:
         netns.ip_batch(self.namespace(name), list(self._link_addresses(number, count)))

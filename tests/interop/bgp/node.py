@@ -49,6 +49,7 @@ class Node:
 
     def start(self) -> None:
         """Start the announcer; what is wanted already is wanted still."""
+        self.close()
         self.announcer = Announcer(self, self.folder, *self.options)  # type: ignore[arg-type]
         self.publish()
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ipaddress
-import socket
 import struct
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    import socket
 
 MARKER: Final = b"\xff" * 16
 OPEN, UPDATE, NOTIFICATION, KEEPALIVE, REFRESH = 1, 2, 3, 4, 5

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+import pytest
+
 from mercurylb.bfd.settings import BfdSettings
 from tests.interop.bgp.daemon import wait_until
 from tests.interop.bgp.matrix import capability
 from tests.interop.bgp.network import NODE
+from tests.interop.bgp.routers.frr import Frr
 from tests.interop.bgp.routers.router import BfdTimers
 
 if TYPE_CHECKING:
@@ -63,23 +67,26 @@ def check_cut(link: Link, network: Network) -> None:
     link.wait(lambda: link.report.bfd == "Up", "BFD is up again", 15)
 
 
+@pytest.mark.rule("bgp-native-2.14.ports", "bgp-native-2.14.expiry")
 @capability("BFD, single hop")
 def test_single_hop(router: Router, meet: Meet, bgp_network: Network) -> None:
     """BFD comes up beside BGP; a silent cut ends both within the detection time."""
     check_cut(connect(meet, router), bgp_network)
 
 
+@pytest.mark.rule("bgp-native-2.14.ports", "bgp-native-2.14.mode", "bgp-native-2.14.ttl")
 @capability("BFD, several hops")
 def test_multi_hop(router: Router, meet: Meet, bgp_network: Network) -> None:
     """The same over a hop."""
-    settings = BfdSettings(
-        receive_interval_ms=100, transmit_interval_ms=100, detect_multiplier=3, minimum_ttl=250
-    )
+    # BIRD sends with the TTL of the kernel; FRR with 255, which the hop makes 254.
+    minimum_ttl = 63 if router.kind == "bird" else 254
+    settings = msgspec.structs.replace(SETTINGS, minimum_ttl=minimum_ttl)
     link = connect(meet, router, settings, is_far=True)
     assert link.node.bfd(link.remote).is_multi_hop  # type: ignore[union-attr]
     check_cut(link, bgp_network)
 
 
+@pytest.mark.rule("bgp-native-2.14.passive")
 @capability("BFD, passive")
 def test_passive(router: Router, meet: Meet) -> None:
     """A passive side of ours waits for the router, and is up then."""
@@ -89,14 +96,15 @@ def test_passive(router: Router, meet: Meet) -> None:
     connect(meet, router, settings)
 
 
+@pytest.mark.rule("bgp-native-2.14.admin-down", "bgp-native-2.14.coupling")
 @capability("BFD taken down by its operator")
 def test_administrative(router: Router, meet: Meet) -> None:
-    """When our profile goes, the router is told by AdminDown and BGP stays."""
+    """When the router's operator takes BFD down, BGP stays, and BFD comes back with his word."""
+    assert isinstance(router, Frr)
     link = connect(meet, router)
-    flaps = link.report.flap_count
-    link.bfd = None
-    link.change()
-    wait_until(lambda: link.view.bfd != "up", "BFD is down there")
-    assert link.report.state == "Established"
-    assert link.report.flap_count == flaps
+    router.take_bfd_down(link.name)
+    link.wait(lambda: link.report.bfd == "Down", "BFD is down here")
+    router.take_bfd_down(link.name, is_down=False)
+    link.wait(lambda: link.report.bfd == "Up", "BFD is up again")
+    assert link.report.flap_count == 0
     assert link.view.is_established

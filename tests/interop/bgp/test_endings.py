@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.interop.bgp.daemon import wait_until
 from tests.interop.bgp.matrix import capability
 
@@ -19,18 +21,21 @@ if TYPE_CHECKING:
 GRACEFUL_SHUTDOWN = "65535:0"
 
 
+@pytest.mark.rule("bgp-native-2.6.text", "bgp-native-2.7.notification")
 @capability("the router shuts down with a text")
 def test_router_shuts_down(router: Router, meet: Meet) -> None:
     """The router's reason is in our report, with its words (RFC 9003)."""
     link = meet(router)
+    link.wait(lambda: link.view.is_established, "both are up")
     router.shut_down(link.name, "maintenance")
-    link.wait(lambda: link.report.state != "Established", "the session is over")
+    link.wait(lambda: link.report.flap_count == 1, "the session is over")
     link.wait(lambda: "shutdown" in link.report.last_error.lower(), "we say why")
     assert link.report.counts.notifications_received == 1
     if router.kind != "exabgp":  # It has no words for it.
         assert "maintenance" in link.report.last_error
 
 
+@pytest.mark.rule("bgp-native-1.2.open-peer", "bgp-native-2.3.peer-as")
 @capability("wrong AS: we refuse")
 def test_wrong_asn(router: Router, meet: Meet) -> None:
     """A router of another number than configured is refused with 2/2, and told so."""
@@ -40,6 +45,7 @@ def test_wrong_asn(router: Router, meet: Meet) -> None:
     assert not link.view.is_established
 
 
+@pytest.mark.rule("bgp-native-2.7.notification")
 @capability("wrong AS: the router refuses")
 def test_wrong_asn_there(router: Router, meet: Meet) -> None:
     """Where the router expects another number of us, our report has its reason."""
@@ -48,6 +54,7 @@ def test_wrong_asn_there(router: Router, meet: Meet) -> None:
     assert link.report.counts.notifications_received > 0
 
 
+@pytest.mark.rule("bgp-native-2.6.removed")
 @capability("a removed peer is told")
 def test_removed(router: Router, meet: Meet) -> None:
     """When the peer is removed, its routes go and the router is told by a Cease."""
@@ -63,11 +70,10 @@ def test_removed(router: Router, meet: Meet) -> None:
 
 def _is_cease(link: Link) -> bool:
     words = link.view.last_error.lower()
-    return any(
-        word in words for word in ("cease", "unconfigured", "de-configured", "0603", '"code": 6')
-    )
+    return any(word in words for word in ("cease", "configured", "(6,3)"))
 
 
+@pytest.mark.rule("bgp-native-2.6.removed")
 @capability("a changed peer begins anew")
 def test_changed(router: Router, meet: Meet) -> None:
     """When settings change, the session ends and comes back with the new ones."""
@@ -80,6 +86,7 @@ def test_changed(router: Router, meet: Meet) -> None:
     link.wait_prefixes("192.0.2.61/32")
 
 
+@pytest.mark.rule("bgp-native-2.6.stop", "bgp-native-2.6.text")
 @capability("planned stop: GSHUT, then withdrawn")
 def test_planned_stop(router: Router, meet: Meet, private: Private) -> None:
     """Before a planned stop routes get GRACEFUL_SHUTDOWN, then they go, then the session ends."""
@@ -120,6 +127,7 @@ def test_drain(router: Router, meet: Meet) -> None:
     assert link.view.is_established
 
 
+@pytest.mark.rule("bgp-native-2.11.on", "bgp-native-2.11.restarting", "bgp-native-2.11.end-of-rib")
 @capability("graceful restart")
 def test_graceful_restart(router: Router, meet: Meet, private: Private) -> None:
     """When the announcer dies and comes back, the router keeps the routes all the while."""
@@ -147,6 +155,7 @@ def test_graceful_restart(router: Router, meet: Meet, private: Private) -> None:
     link.wait_prefixes("192.0.2.66/32", timeout_s=30)
 
 
+@pytest.mark.rule("bgp-native-2.11.off")
 @capability("without graceful restart")
 def test_no_graceful_restart(router: Router, meet: Meet, private: Private) -> None:
     """Without graceful restart the routes go with the session."""
@@ -162,6 +171,7 @@ def test_no_graceful_restart(router: Router, meet: Meet, private: Private) -> No
     link.wait_prefixes("192.0.2.67/32")
 
 
+@pytest.mark.rule("bgp-native-2.11.stop", "bgp-native-2.6.stop")
 @capability("graceful restart, planned")
 def test_planned_restart(router: Router, meet: Meet, private: Private) -> None:
     """With graceful restart a planned stop says nothing, so the router keeps the routes."""

@@ -48,6 +48,7 @@ def feeder(bgp_network: Network, folder: Path) -> Iterator[None]:
     daemon.close()
 
 
+@pytest.mark.rule("bgp-native-1.4.ignored")
 @pytest.mark.usefixtures("feeder")
 @capability("100 000 routes from the router")
 def test_full_table(router: Router, meet: Meet, bgp_network: Network) -> None:

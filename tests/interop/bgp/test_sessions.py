@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from lab import netns
 from tests.interop.bgp.matrix import capability
 from tests.interop.bgp.network import NODE, SWITCH
@@ -49,30 +51,40 @@ def check(link: Link, prefix: str, *path: int) -> None:
         link.wait(lambda: link.view.end_of_rib, "the end of the table was seen")
 
 
+@pytest.mark.rule(
+    "bgp-native-1.2.next-hop",
+    "bgp-native-2.5.ipv4",
+    "bgp-native-1.5.full",
+    "bgp-native-1.5.end-of-rib",
+)
 @capability("eBGP over IPv4")
 def test_external(router: Router, meet: Meet) -> None:
     """An external peer has the route with our number and our address."""
     check(meet(router), "192.0.2.1/32", ASN)
 
 
+@pytest.mark.rule("bgp-native-2.4.path")
 @capability("iBGP over IPv4")
 def test_internal(router: Router, meet: Meet) -> None:
     """An internal peer has the route with an empty path."""
     check(meet(router, is_internal=True), "192.0.2.2/32")
 
 
+@pytest.mark.rule("bgp-native-1.2.ipv6", "bgp-native-2.5.ipv6")
 @capability("eBGP over IPv6")
 def test_external_ipv6(router: Router, meet: Meet) -> None:
     """An external IPv6 peer has the route with our number and our address."""
     check(meet(router, is_ipv6=True), "2001:db8::1/128", ASN)
 
 
+@pytest.mark.rule("bgp-native-1.2.ipv6")
 @capability("iBGP over IPv6")
 def test_internal_ipv6(router: Router, meet: Meet) -> None:
     """An internal IPv6 peer has the route with an empty path."""
     check(meet(router, is_ipv6=True, is_internal=True), "2001:db8::2/128")
 
 
+@pytest.mark.rule("bgp-native-2.1.families", "bgp-native-2.5.ipv6-over-ipv4")
 @capability("both families over IPv4")
 def test_both_families(router: Router, meet: Meet) -> None:
     """Over an IPv4 session both families come, each with a next hop of its own family."""
@@ -86,6 +98,7 @@ def test_both_families(router: Router, meet: Meet) -> None:
     assert link.report.families == (IPV4, IPV6)
 
 
+@pytest.mark.rule("bgp-native-2.5.ipv4-over-ipv6")
 @capability("both families over IPv6")
 def test_both_families_ipv6(router: Router, meet: Meet) -> None:
     """Over an IPv6 session IPv4 routes have an IPv4 next hop where RFC 8950 is not spoken."""
@@ -101,6 +114,7 @@ def test_both_families_ipv6(router: Router, meet: Meet) -> None:
         assert any(hop.startswith("10.90.") for hop in hops)
 
 
+@pytest.mark.rule("bgp-native-2.5.extended")
 @capability("IPv4 by an IPv6 next hop")
 def test_extended_next_hop(router: Router, meet: Meet) -> None:
     """Where RFC 8950 is spoken, an IPv4 route has the IPv6 next hop of the session."""
@@ -116,6 +130,12 @@ def test_extended_next_hop(router: Router, meet: Meet) -> None:
     assert "extended next hop" in " ".join(link.report.capabilities)
 
 
+@pytest.mark.rule(
+    "bgp-native-2.9.discovery",
+    "bgp-native-2.9.dial",
+    "bgp-native-2.9.next-hop",
+    "bgp-native-2.9.capability",
+)
 @capability("unnumbered")
 def test_unnumbered(router: Router, meet: Meet, bgp_network: Network) -> None:
     """A router behind an interface is found by its advertisements and gets both families."""
@@ -134,6 +154,7 @@ def test_unnumbered(router: Router, meet: Meet, bgp_network: Network) -> None:
     assert link.report.peer == f"{interface}:179"
 
 
+@pytest.mark.rule("bgp-native-2.8.both", "bgp-native-2.8.open")
 @capability("4-octet numbers")
 def test_four_octets(router: Router, meet: Meet) -> None:
     """A number of 32 bits is the session's and the path's."""
@@ -149,12 +170,14 @@ def test_large_router(meet: Meet, router: Router, another: Another) -> None:
     check(meet(large, is_internal=True), "192.0.2.8/32")
 
 
+@pytest.mark.rule("bgp-native-1.2.open-narrow")
 @capability("2-byte neighbour")
 def test_two_bytes(router: Router, meet: Meet) -> None:
     """A neighbour that knows short numbers alone has the route by our short number."""
     check(meet(router, neighbor={"has_as4": False}), "192.0.2.9/32", ASN)
 
 
+@pytest.mark.rule("bgp-native-1.2.open-narrow", "bgp-native-2.8.narrow")
 @capability("2-byte neighbour")
 def test_two_bytes_large(router: Router, meet: Meet) -> None:
     """To a neighbour that knows short numbers alone we are 23456, with the truth in AS4_PATH."""
@@ -170,6 +193,7 @@ def test_two_bytes_large(router: Router, meet: Meet) -> None:
     assert link.routes()["192.0.2.10/32"].as_path in {known, (LARGE_ASN,) * 2}
 
 
+@pytest.mark.rule("bgp-native-2.1.dynamic-asn")
 @capability("dynamic AS: external")
 def test_dynamic_external(router: Router, meet: Meet) -> None:
     """Whatever number the router has is taken, if it is not ours."""
@@ -177,6 +201,7 @@ def test_dynamic_external(router: Router, meet: Meet) -> None:
     check(link, "192.0.2.11/32", ASN)
 
 
+@pytest.mark.rule("bgp-native-2.1.dynamic-asn")
 @capability("dynamic AS: internal")
 def test_dynamic_internal(router: Router, meet: Meet) -> None:
     """The router's number is taken, if it is ours."""
@@ -184,6 +209,7 @@ def test_dynamic_internal(router: Router, meet: Meet) -> None:
     check(link, "192.0.2.12/32")
 
 
+@pytest.mark.rule("bgp-native-2.1.dynamic-asn")
 @capability("dynamic AS: the other kind is refused")
 def test_dynamic_refused(router: Router, meet: Meet) -> None:
     """An internal router is refused where an external one is wanted, by 2/2."""
@@ -198,6 +224,7 @@ def test_dynamic_refused(router: Router, meet: Meet) -> None:
     assert not link.view.is_established
 
 
+@pytest.mark.rule("bgp-native-2.1.local-asn")
 @capability("local AS")
 def test_local_asn(router: Router, meet: Meet) -> None:
     """The local number is the session's and alone in the path."""
@@ -206,6 +233,7 @@ def test_local_asn(router: Router, meet: Meet) -> None:
     assert link.view.asn == 65077
 
 
+@pytest.mark.rule("bgp-native-1.2.router-id")
 @capability("router id")
 def test_router_id(router: Router, meet: Meet) -> None:
     """The configured router id is what the router sees."""
@@ -214,6 +242,7 @@ def test_router_id(router: Router, meet: Meet) -> None:
     assert link.report.router_id == "203.0.113.77"
 
 
+@pytest.mark.rule("bgp-native-1.7.ports")
 @capability("custom port")
 def test_port(router: Router, meet: Meet, another: Another) -> None:
     """A router that listens elsewhere is reached there."""
@@ -222,6 +251,7 @@ def test_port(router: Router, meet: Meet, another: Another) -> None:
     assert link.report.peer.endswith(":1790")
 
 
+@pytest.mark.rule("bgp-native-2.1.vrf")
 @capability("VRF by device name")
 def test_vrf(router: Router, meet: Meet, bgp_network: Network) -> None:
     """The session leaves by the named device, although the route says another one."""

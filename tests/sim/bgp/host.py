@@ -105,7 +105,7 @@ class Process:
         for effect in effects:
             self.world.seen[type(effect).__name__] += 1
             self._carry_out(effect)
-        for peer in self.speaker._peers.values():
+        for peer in self.speaker._roster:
             for session in peer.sessions.values():
                 assert len(session.splitter) <= SPLITTER_MAX, "input is bounded"
                 assert session.connection in self.ends, "sessions have connections"

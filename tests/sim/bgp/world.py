@@ -196,7 +196,7 @@ class World:
         return ""
 
     def _wrong_view(self, host: Host, other: Host) -> str:
-        session = other.process.speaker._peers[host.name].established
+        session = other.process.speaker._roster._peers[host.name].established
         if session is None:
             return f"{other.name} has no session"
         view = other.process.views[session.connection]

@@ -45,6 +45,7 @@ def running(at: float = 0.0) -> Discovery:
 
 
 @pytest.mark.parametrize("is_link_first", [True, False])
+@pytest.mark.rule("bgp-native-2.9.discovery")
 def test_wanted_interface_is_opened_asked_and_advertised_on(*, is_link_first: bool) -> None:
     """Whatever is known first, both sides hear of each other within moments."""
     made = Discovery()
@@ -104,6 +105,7 @@ def test_solicitation_is_answered_soon_but_not_endlessly() -> None:
     assert made.next_deadline() == 17.5
 
 
+@pytest.mark.rule("bgp-native-2.9.discovery")
 def test_router_is_found_kept_and_forgotten() -> None:
     """The first one stays until it says goodbye or its lifetime is over."""
     made = running()
@@ -127,6 +129,7 @@ def test_router_is_found_kept_and_forgotten() -> None:
         (2, PEER, b"\x86\x00", 1),
     ],
 )
+@pytest.mark.rule("bgp-native-2.9.advertisement")
 def test_what_is_not_to_be_believed_is_not(
     index: int, source: str, octets: bytes, malformed: int
 ) -> None:

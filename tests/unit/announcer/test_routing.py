@@ -206,6 +206,27 @@ def test_peers_that_wait_are_dialled_when_a_link_is_better(
     assert scene.told() == ([("retry", "r1", 2.0)] if is_retried else [])
 
 
+@pytest.mark.parametrize(
+    ("fields", "link", "is_retried"),
+    [
+        ({}, Link(9, "veth0", 0x41, bytes(6)), False),
+        ({}, Link(9, "veth0", 0x41, bytes(6), link_locals=(OWN6,), addresses=((OWN6, 64),)), False),
+        ({"vrf": "red"}, Link(9, "red", 0x41, bytes(6)), True),
+        ({"vrf": "red"}, Link(9, "eth1", 0x41, bytes(6), addresses=ETH0.addresses), False),
+        ({"interface": "eth1", "address": ""}, Link(9, "eth1", 0x41, bytes(6)), True),
+    ],
+)
+def test_links_that_cannot_lead_to_a_peer_do_not_matter(
+    fields: dict[str, Any], link: Link, *, is_retried: bool
+) -> None:
+    """Pods that come and go do not have a dead router dialled each time."""
+    scene = Scene()
+    scene.core.on_brain_message(wants(peer(bfd=None, **fields)), 1.0)
+    scene.told()
+    scene.core.on_links((ETH0, link), 2.0)
+    assert scene.told() == ([("retry", "r1", 2.0)] if is_retried else [])
+
+
 # --- BFD -----------------------------------------------------------------------------------------
 
 

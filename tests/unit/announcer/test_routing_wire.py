@@ -14,6 +14,7 @@ from mercurylb.announcer.settings import AnnouncerSettings
 from mercurylb.bgp.effect import BgpEffect, Close, Connect, Ends, Send, Stopped
 from mercurylb.bgp.settings import Key, PeerSettings
 from mercurylb.layer2.interface import Link
+from mercurylb.net import tcp
 from mercurylb.net.turns import Turns
 from mercurylb.plan.desired import BgpPeer, DesiredState
 from tests.unit.announcer.scripted_routing import ScriptedSpeaker, ScriptedTable
@@ -163,6 +164,22 @@ async def test_stop_is_finished_once_the_last_word_has_left(scene: Scene) -> Non
     await until(lambda: scene.finished)
 
 
+async def test_stop_does_not_wait_long_for_a_peer_that_never_closes(scene: Scene) -> None:
+    """The grace period of a pod is short, and what was sent leaves anyway."""
+    scene.want()
+    sock = await scene.accept()
+    await until(lambda: "connected" in scene.speaker.kinds())
+    scene.speaker.replies["stop"] = [Close(1), Stopped()]
+    began_at = time.monotonic()
+    scene.wire.stop()
+    await until(lambda: scene.finished)
+    assert time.monotonic() - began_at < tcp.LINGER_S
+    await asyncio.sleep(tcp.LINGER_S + 0.2)
+    assert len(scene.finished) == 1
+    sock.close()
+
+
+@pytest.mark.rule("bgp-native-2.1.listener")
 async def test_callers_are_matched_and_strangers_sent_away() -> None:
     """A listener lets peers in, with the password that is theirs."""
     with socket.create_server((HOST, 0)) as free:

@@ -108,11 +108,14 @@ def test_they_have_names() -> None:
 
 
 def test_what_is_said_twice_is_said_once() -> None:
-    """Families add up, of numbers the first one counts."""
+    """Families add up, of numbers the first one counts, of graceful restart the last (RFC 4724)."""
     octets = "010400010001" + "010400020001" + "010400010001" + "4104000000014104000000024600" * 2
     assert decoded(bytes.fromhex(octets)) == Capabilities(
         families=(IPV4, IPV6), asn=1, has_enhanced_refresh=True
     )
+    twice = decoded(bytes.fromhex("40028001" + "40024002" + "090103" + "090104"))
+    assert twice.graceful_restart == GracefulRestart(2, has_notification=True)
+    assert twice.role == 3
 
 
 @pytest.mark.rule("bgp-native-2.3.capability", "bgp-native-1.2.open-multiprotocol")

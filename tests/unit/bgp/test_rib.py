@@ -394,6 +394,17 @@ def test_peers_share_what_was_packed_and_nothing_stays() -> None:
     assert len(book.packer) == 0
 
 
+def test_sessions_with_one_encoding_share_how_it_is_packed() -> None:
+    """Until the last of them is over."""
+    book = book_of(group(ONE, peers=["a", "b"]))
+    first, second = AdjRibOut(book, "a", BOTH), AdjRibOut(book, "b", BOTH)
+    shared = book.packings(BOTH)
+    first.close()
+    assert book.packings(BOTH) is shared
+    second.close()
+    assert book.packings(BOTH) is not shared
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_whatever_happens_the_router_ends_up_with_what_is_wanted(seed: int) -> None:
     """Changes, refreshes and pulls of any size, in any order."""

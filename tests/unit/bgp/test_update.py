@@ -377,6 +377,16 @@ def test_what_is_left_out(attributes: str, context: UpdateContext, words: str) -
     assert check(body(attributes, NLRI), context) == UpdateCheck(announced=1, discarded=(words,))
 
 
+@pytest.mark.rule("bgp-native-2.12.twice")
+def test_an_attribute_that_is_there_twice_alike() -> None:
+    """Is left out as well, also where each is recognised by its octets."""
+    checker = UpdateChecker(EXTERNAL)
+    assert checker.check(body(GOOD, NLRI)) == UpdateCheck(announced=1)
+    for _ in range(2):
+        found = checker.check(body(GOOD + HOP, NLRI))
+        assert found == UpdateCheck(announced=1, discarded=("attribute 3 once more",))
+
+
 @pytest.mark.parametrize(
     ("attributes", "context"),
     [

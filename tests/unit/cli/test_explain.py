@@ -80,6 +80,14 @@ def test_what_nodes_do_by_bgp(run: Run, cluster: Callable[[str], str]) -> None:
     assert "BGP      n2: 192.0.2.8/32 not to router: it has no session with" in result.stdout
 
 
+def test_sessions_that_are_down_are_noted(run: Run, cluster: Callable[[str], str]) -> None:
+    """Also where another one is up, so that nothing is wrong yet."""
+    result = run("explain", "service", "web", "--snapshot", cluster("bgp-one-session-up"))
+    assert result.exit_code == 0
+    note = "the BGP session with router (192.0.2.1:179) is not up on n1, n3: connection refused"
+    assert f"Note     {note}" in result.stdout
+
+
 def test_routes_show_their_attributes(run: Run, tmp_path: Path) -> None:
     """Preference, prepending and communities, and the advertisement that they are from."""
     raws = objects("announced-by-bgp")

@@ -61,6 +61,7 @@ def test_sources_name_the_version_that_the_list_names() -> None:
     assert f"github.com/coredns/coredns v{versions.COREDNS}" in coredns.read_text()
 
 
-def test_both_programs_have_an_entry_point() -> None:
+def test_each_program_has_an_entry_point() -> None:
     """The image starts the programs under the names that the chart uses."""
-    assert set(runtime.ENTRY_POINTS) == {"mercurylb-controller", "mercurylb-speaker"}
+    programs = {"controller", "speaker", "frr-reloader", "frr-metrics"}
+    assert set(runtime.ENTRY_POINTS) == {f"mercurylb-{name}" for name in programs}

@@ -56,6 +56,7 @@ class Side:
 
 @pytest.mark.parametrize("is_ipv6", [False, True])
 @pytest.mark.parametrize("is_multi_hop", [False, True])
+@pytest.mark.rule("bgp-native-2.14.ports")
 async def test_packet_arrives_with_all_that_the_kernel_says_of_it(
     *, is_ipv6: bool, is_multi_hop: bool
 ) -> None:
@@ -79,6 +80,7 @@ async def test_packet_arrives_with_all_that_the_kernel_says_of_it(
     side.ports.close()
 
 
+@pytest.mark.rule("bgp-native-2.14.ports")
 async def test_each_session_sends_from_a_port_of_its_own_in_the_range() -> None:
     """RFC 5881 section 4: source ports 49152 to 65535, one for each session, all the time."""
     side = Side()

@@ -18,6 +18,7 @@ MAC = bytes.fromhex("020000000001")
 OF_FRR = bytes.fromhex("86000000 40000708 00000000 00000000 0101 020000000002")
 
 
+@pytest.mark.rule("bgp-native-2.9.advertisement")
 def test_advertisement_is_laid_out_as_the_rfc_says() -> None:
     """RFC 4861 section 4.2: hop limit, low preference (RFC 4191), lifetime, our MAC address."""
     assert encode_advertisement(30, MAC).hex() == "860000004018001e" + "00" * 8 + "0101" + MAC.hex()

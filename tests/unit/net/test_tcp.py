@@ -96,6 +96,7 @@ async def pair() -> AsyncIterator[tuple[End, socket.socket]]:
 # --- dialling ------------------------------------------------------------------------------------
 
 
+@pytest.mark.rule("bgp-native-1.2.ipv6")
 async def test_dialling_an_ipv6_peer() -> None:
     """The original cannot reach a peer with an IPv6 address; we can."""
     plain = Plain(socket.AF_INET6, "::1")
@@ -161,7 +162,7 @@ async def test_silence_ends_the_attempt_and_names_the_likely_cause(
         settings = TcpSettings(HOST, port, password=password, user_timeout_ms=1)
         Dial(settings, on_connected=lambda _: None, on_failed=failed.append, timeout_s=0.05)
         await until(lambda: failed)
-        assert failed == [f"no answer within 0.05 s ({hint})"]
+        assert failed == [f"no answer ({hint})"]
 
 
 async def test_attempt_given_up_tells_nothing() -> None:
@@ -184,6 +185,7 @@ async def test_attempt_given_up_tells_nothing() -> None:
 
 
 @pytest.mark.parametrize(("address", "any_address"), [(HOST, "0.0.0.0"), ("::1", "::")])
+@pytest.mark.rule("bgp-native-2.15.md5")
 async def test_passwords_must_match(address: str, any_address: str) -> None:
     """Only who signs with the listener's key gets through; a key taken away asks for none."""
     accepted: list[socket.socket] = []

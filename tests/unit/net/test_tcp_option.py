@@ -24,6 +24,7 @@ HERE = TcpSettings("127.0.0.1", 179)
         ("2001:db8::7", 8, ipaddress.ip_address("2001:db8::7").packed),
     ],
 )
+@pytest.mark.rule("bgp-native-2.15.md5")
 def test_key_of_tcp_md5_is_laid_out_as_the_kernel_wants_it(
     address: str, at: int, packed: bytes
 ) -> None:
@@ -57,6 +58,7 @@ def test_key_of_tcp_ao_is_laid_out_as_the_kernel_wants_it(address: str, prefix_l
         ("::1", socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, 73),
     ],
 )
+@pytest.mark.rule("bgp-native-2.1.ttl", "bgp-native-2.15.ttl", "bgp-native-2.15.gtsm")
 def test_packets_leave_with_a_ttl_of_255_and_come_from_as_near_as_is_asked_for(
     address: str, level: int, ttl: int, minimum: int
 ) -> None:
@@ -79,6 +81,7 @@ def test_packets_leave_with_a_ttl_of_255_and_come_from_as_near_as_is_asked_for(
         ({"authentication": Key(b"x" * 81)}, "a key has at most 80 bytes"),
     ],
 )
+@pytest.mark.rule("bgp-native-1.2.source", "bgp-native-2.15.md5")
 def test_what_this_host_cannot_do_is_said_in_words(changed: dict[str, object], words: str) -> None:
     """An operator reads in the session's state what is wrong with its settings."""
     settings = TcpSettings("127.0.0.1", 179, **changed)  # type: ignore[arg-type]
@@ -95,6 +98,7 @@ def test_kernel_without_tcp_ao_is_told_apart_from_a_wrong_key() -> None:
         assert "this kernel does not have it" in str(error)  # noqa: PT017 (both are right)
 
 
+@pytest.mark.rule("bgp-native-2.15.source", "bgp-native-2.1.vrf")
 def test_source_address_and_device_are_bound() -> None:
     """The connection comes from the address that the peer expects, on the device that is named."""
     settings = TcpSettings("127.0.0.1", 179, source_address="127.0.0.9", device="lo")

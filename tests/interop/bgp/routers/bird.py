@@ -93,7 +93,8 @@ class Bird(Router):
             f"neighbor {neighbor.address} as {neighbor.asn};",
             f"hold time {neighbor.hold_time_s};",
             f"keepalive time {neighbor.keepalive_time_s};" if neighbor.hold_time_s else "",
-            "connect delay time 1; connect retry time 1; error wait time 1, 2; startup hold time 10;",
+            "connect delay time 1; connect retry time 1;",
+            "error wait time 1, 2; startup hold time 10;",
             "error forget time 1;",
         ]
         if neighbor.interface:
@@ -102,9 +103,9 @@ class Bird(Router):
             )
             lines.append(f"local as {self.asn};")
         else:
-            port = f" port {self.port}" if self.port != 179 else ""  # noqa: PLR2004
+            port = f" port {self.port}" if self.port != 179 else ""
             lines.append(f"local {neighbor.local}{port} as {self.asn};")
-        if neighbor.port != 179:  # noqa: PLR2004
+        if neighbor.port != 179:
             lines[0] = f"neighbor {neighbor.address} port {neighbor.port} as {neighbor.asn};"
         if not neighbor.is_dialling and not neighbor.interface:
             lines.append("passive on;")

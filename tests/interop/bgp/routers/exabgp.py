@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.interop.bgp.daemon import Daemon, wait_until
+from tests.interop.bgp.daemon import Daemon
 from tests.interop.bgp.routers.router import IPV4, Neighbor, Router, Seen, View, addresses
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ class ExaBgp(Router):
             f"family {{\n{families}\n  }}",
         ]
         lines.append("passive false;" if neighbor.is_dialling else "passive true;")
-        if neighbor.is_dialling and neighbor.port != 179:  # noqa: PLR2004
+        if neighbor.is_dialling and neighbor.port != 179:
             lines.append(f"connect {neighbor.port};")
         if not neighbor.is_dialling and (neighbor.password or neighbor.gtsm_hops):
             lines.append(f"listen {self.port};")
@@ -197,7 +197,8 @@ class ExaBgp(Router):
             self.say(name, f"announce route-refresh {family} unicast")
 
     def shut_down(self, name: str, text: str) -> None:
-        """Send a Cease; ExaBGP has no text for it."""
+        """Send a Cease; ExaBGP has no way to give a text with it."""
+        assert text
         self.say(name, f"neighbor {self.neighbors[name].address} teardown 2")
 
     def flood(self, name: str, count: int) -> None:

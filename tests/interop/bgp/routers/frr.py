@@ -115,34 +115,32 @@ class Frr(Router):
 
     def _lines(self, neighbor: Neighbor) -> list[str]:
         peer = f"neighbor {self.peer(neighbor)}"
-        how = f"interface remote-as {neighbor.asn}" if neighbor.interface else ""
-        lines = [f"{peer} {how}" if how else f"{peer} remote-as {neighbor.asn}"]
-        lines.append(f"{peer} timers {neighbor.keepalive_time_s} {neighbor.hold_time_s}")
-        lines.append(f"{peer} timers connect 1")
+        how = "interface remote-as" if neighbor.interface else "remote-as"
+        lines = [
+            f"{peer} {how} {neighbor.asn}",
+            f"{peer} timers {neighbor.keepalive_time_s} {neighbor.hold_time_s}",
+            f"{peer} timers connect 1",
+        ]
         if neighbor.interface:
             # FRR advertises itself at long intervals; sooner makes the test short.
-            lines.append("exit")
-            lines += [f"interface {neighbor.interface}", "ipv6 nd ra-interval msec 500", "exit"]
-            lines.append(f"router bgp {self.asn}")
-        if not neighbor.is_dialling:
-            lines.append(f"{peer} passive")
-        if neighbor.is_dialling and neighbor.port != 179:  # noqa: PLR2004
-            lines.append(f"{peer} port {neighbor.port}")
-        if neighbor.local and not neighbor.interface:
+            interval = [f"interface {neighbor.interface}", "ipv6 nd ra-interval msec 500"]
+            lines += ["exit", *interval, "exit", f"router bgp {self.asn}"]
+        else:
             lines.append(f"{peer} update-source {neighbor.local}")
-        if neighbor.password:
-            lines.append(f"{peer} password {neighbor.password}")
-        if neighbor.gtsm_hops:
-            lines.append(f"{peer} ttl-security hops {neighbor.gtsm_hops}")
-        elif neighbor.hop_count and neighbor.asn != self.asn:
-            lines.append(f"{peer} ebgp-multihop {neighbor.hop_count}")
-        if not neighbor.has_as4:
-            lines.append(f"{peer} dont-capability-negotiate")
-        if neighbor.has_extended_next_hop and not neighbor.interface:
-            lines.append(f"{peer} capability extended-nexthop")
-        if neighbor.bfd is not None:
-            lines.append(f"{peer} bfd profile {neighbor.name}")
-        return lines
+        is_distant = neighbor.hop_count and neighbor.asn != self.asn and not neighbor.gtsm_hops
+        optional = {
+            "passive": not neighbor.is_dialling,
+            f"port {neighbor.port}": neighbor.is_dialling,
+            f"password {neighbor.password}": neighbor.password,
+            f"ttl-security hops {neighbor.gtsm_hops}": neighbor.gtsm_hops,
+            f"ebgp-multihop {neighbor.hop_count}": is_distant,
+            "dont-capability-negotiate": not neighbor.has_as4,
+            "capability extended-nexthop": (
+                neighbor.has_extended_next_hop and not neighbor.interface
+            ),
+            f"bfd profile {neighbor.name}": neighbor.bfd,
+        }
+        return lines + [f"{peer} {words}" for words, is_wanted in optional.items() if is_wanted]
 
     def _activation(self, neighbor: Neighbor) -> list[str]:
         lines = []
@@ -159,6 +157,11 @@ class Frr(Router):
         lines += [f"receive-interval {bfd.interval_ms}", f"detect-multiplier {bfd.multiplier}"]
         lines += ["passive-mode"] if bfd.is_passive else []
         self.vtysh("configure terminal", "bfd", *lines)
+
+    def take_bfd_down(self, name: str, *, is_down: bool = True) -> None:
+        """Shut a BFD profile down, or let it run again."""
+        word = "shutdown" if is_down else "no shutdown"
+        self.vtysh("configure terminal", "bfd", f"profile {name}", word)
 
     def remove(self, name: str) -> None:
         """Take a neighbour out."""

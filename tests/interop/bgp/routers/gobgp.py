@@ -166,8 +166,8 @@ class GoBgp(Router):
         self.gobgp("neighbor", self.neighbors[name].address, "softresetin")
 
     def shut_down(self, name: str, text: str) -> None:
-        """Shut the neighbour down, with a message."""
-        self.gobgp("neighbor", self.neighbors[name].address, "shutdown", text)
+        """Shut the session down, with a message; `disable` would leave the message out."""
+        self.gobgp("neighbor", self.neighbors[name].address, "shutdown", "--reason", text)
 
 
 def _by_prefix(found: Any) -> dict[str, Any]:
@@ -239,4 +239,3 @@ def _seen(path: dict[str, Any]) -> Seen:
         local_pref=attributes.get(_LOCAL_PREF, {}).get("value"),
         is_stale=bool(path.get("stale")),
     )
-
