@@ -7,14 +7,16 @@ import contextlib
 import json
 from typing import TYPE_CHECKING, Any
 
+import aiohttp
 import pytest
 
 from mercurylb.errors import LinkError
-from mercurylb.frr_metrics.exporter import Exporter
+from mercurylb.frr_metrics.exporter import Exporter, ExporterServer
 from mercurylb.frr_metrics.families import Families
 from mercurylb.frr_metrics.settings import ExporterSettings, parse_settings
 from mercurylb.frr_metrics.terminal import DAEMONS, Terminal
 from mercurylb.telemetry.metrics import Registry
+from mercurylb.telemetry.tls import TlsOptions
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -236,3 +238,43 @@ def test_the_flags_are_those_of_the_original() -> None:
     words: list[Any] = ["--metrics-port=1", "-metrics-path=/m", "--tls-cert-file", "c"]
     found = parse_settings(words, {})
     assert (found.metrics_port, found.metrics_path, found.tls_cert_file) == (1, "/m", "c")
+
+
+async def authorize(token: str) -> int:
+    """Know one token."""
+    return 200 if token == "good" else 401
+
+
+@pytest.mark.rule("bgp-frr-A9.livez", "bgp-frr-A9.https")
+async def test_who_may_see_what(frr: Frr, background: Any) -> None:
+    """Series by HTTPS for who may read them; liveness for everybody, with its three answers."""
+    server = ExporterServer(
+        "127.0.0.1", 0, frr.registry, authorize=authorize, options=TlsOptions(), path="/series"
+    )
+    server.exporter = frr.exporter
+    async with background(server.run()):
+        await server.started.wait()
+        base = f"https://127.0.0.1:{server.port}"
+        assert (await get(f"{base}/series"))[0] == 401
+        status, text = await get(f"{base}/series", "Bearer good")
+        assert status == 200
+        assert 'metallb_bgp_session_up{peer="192.0.2.1:179",vrf="default"} 1\n' in text
+        assert (await get(f"{base}/metrics", "Bearer good"))[0] == 404
+        assert await get(f"{base}/livez") == (200, "ok")
+        frr.servers.pop("bfdd").close()
+        assert await get(f"{base}/livez") == (404, "not running: bfdd\n")
+        for daemon in frr.servers.values():
+            daemon.close()
+        assert (await get(f"{base}/livez"))[0] == 500
+        status, text = await get(f"{base}/series", "Bearer good")
+        assert (status, text) == (200, "")
+
+
+async def get(url: str, token: str = "") -> tuple[int, str]:
+    """Give status and text of an answer."""
+    headers = {"Authorization": token} if token else {}
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(url, headers=headers, ssl=False) as answer,
+    ):
+        return answer.status, await answer.text()

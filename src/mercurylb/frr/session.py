@@ -26,7 +26,11 @@ COMMUNITIES_MAX: Final = 63
 """Of one advertisement, as in MetalLB 0.16."""
 NONE: Final = "<nil>"
 """Stands in a key for an address that is not given."""
-_NO_WORD: Final = "FRR can only be told a single word of printable ASCII"
+PASSWORD_OCTETS_MAX: Final = 80
+"""The kernel's limit for TCP MD5, which FRR checks."""
+_NO_WORD: Final = "FRR can only be told a single word of printable characters"
+_UNREADABLE: Final = "\N{REPLACEMENT CHARACTER}"
+"""Stands for octets that are not UTF-8."""
 FAMILIES: Final[tuple[Family, ...]] = (IPV4, IPV6)
 
 
@@ -155,12 +159,16 @@ def _peer_problems(peer: Peer) -> Iterator[Problem]:
     for field, word in words:
         if not _is_word(word):
             yield Problem(subject, field, word, f"{quoted(word)}: {_NO_WORD}")
-    if not _is_word(password_text(peer)):
+    secret = password_text(peer)
+    if not _is_word(secret) or _UNREADABLE in secret:
         yield Problem(subject, "spec.password", "", f"the password: {_NO_WORD}")
+    if len(secret.encode()) > PASSWORD_OCTETS_MAX:
+        message = f"the password is longer than {PASSWORD_OCTETS_MAX} octets"
+        yield Problem(subject, "spec.password", "", message)
 
 
 def _is_word(text: str) -> bool:
-    return text.isprintable() and text.isascii() and " " not in text
+    return text.isprintable() and " " not in text
 
 
 def _advertisement_problems(session: Session) -> Iterator[Problem]:

@@ -38,6 +38,7 @@ def check(link: Link, prefix: str, *path: int) -> None:
     """Announce a prefix and see that the router has it by our address and number."""
     link.announce(link.group(prefix))
     link.wait_prefixes(prefix)
+    link.wait(lambda: link.report.prefixes_sent == 1, "we know")
     seen = link.routes()[prefix]
     assert is_hop(link, seen.next_hops)
     assert seen.as_path == path
@@ -46,8 +47,7 @@ def check(link: Link, prefix: str, *path: int) -> None:
     assert report.peer_asn == link.router.asn
     assert report.peer_router_id == link.router.address()
     assert report.local_address == link.local
-    assert report.prefixes_sent == 1
-    if view.end_of_rib is not None:
+    if view.end_of_rib is not None and link.neighbor.has_as4:  # Without capabilities it is nothing.
         link.wait(lambda: link.view.end_of_rib, "the end of the table was seen")
 
 
@@ -150,7 +150,8 @@ def test_unnumbered(router: Router, meet: Meet, bgp_network: Network) -> None:
     link.announce(link.group("192.0.2.6/32", "2001:db8::6/128"))
     link.wait_prefixes("192.0.2.6/32", family=IPV4)
     link.wait_prefixes("2001:db8::6/128", family=IPV6)
-    assert all(hop.startswith("fe80::") for hop in link.routes(IPV4)["192.0.2.6/32"].next_hops)
+    hops = set(link.routes(IPV4)["192.0.2.6/32"].next_hops) - {"::"}  # BIRD shows it as missing.
+    assert [hop[:6] for hop in hops] == ["fe80::"]
     assert link.report.peer == f"{interface}:179"
 
 
@@ -183,14 +184,14 @@ def test_two_bytes_large(router: Router, meet: Meet) -> None:
     """To a neighbour that knows short numbers alone we are 23456, with the truth in AS4_PATH."""
     link = meet(
         router,
-        neighbor={"has_as4": False, "asn": AS_TRANS},
+        # FRR and BIRD read the capability that they do not have themselves.
+        neighbor={"has_as4": False, "asn": AS_TRANS if router.kind == "exabgp" else LARGE_ASN},
         settings={"my_asn": LARGE_ASN},
     )
     link.announce(link.group("192.0.2.10/32", as_path_prepend=1))
     link.wait_prefixes("192.0.2.10/32")
-    # Whoever understands AS4_PATH puts the true path together again.
-    known = (AS_TRANS,) * 2 if router.kind == "exabgp" else (LARGE_ASN,) * 2
-    assert link.routes()["192.0.2.10/32"].as_path in {known, (LARGE_ASN,) * 2}
+    # Each of them puts the true path together again.
+    assert link.routes()["192.0.2.10/32"].as_path == (LARGE_ASN,) * 2
 
 
 @pytest.mark.rule("bgp-native-2.1.dynamic-asn")
@@ -267,7 +268,7 @@ def test_vrf(router: Router, meet: Meet, bgp_network: Network) -> None:
         [
             f"link set {device} up",
             f"address add {address}/32 dev {device}",
-            f"route add 10.90.0.0/24 dev {device} src {address} metric 900",
+            f"route add 10.90.0.0/24 dev {device} src {address} metric {900 + number}",
         ],
     )
     link = meet(

@@ -100,7 +100,8 @@ def test_too_many_communities_leave_out_one_advertisement() -> None:
         ({"bfd_profile": "one\ttwo"}, "spec.bfdProfile"),
         ({"password": "open sesame"}, "spec.password"),
         ({"password": "open\nneighbor 192.0.2.1 shutdown"}, "spec.password"),
-        ({"password": "öffne"}, "spec.password"),
+        ({"password": "\N{REPLACEMENT CHARACTER}"}, "spec.password"),
+        ({"password": "ö" * 41}, "spec.password"),
     ],
 )
 def test_a_field_that_would_be_more_than_a_word_leaves_its_peer_out(
@@ -112,6 +113,13 @@ def test_a_field_that_would_be_more_than_a_word_leaves_its_peer_out(
     assert kept == intent(other)
     assert [(problem.object, problem.field) for problem in problems] == [("BGPPeer router", field)]
     assert "sesame" not in str(problems)
+
+
+@pytest.mark.parametrize("password", ["öffne", "a!b#c", '"quoted"', "!bang", "#hash", "x" * 80])
+def test_any_other_word_is_a_password(password: str) -> None:
+    """FRR takes each of these as it is."""
+    wanted = intent((peer(password=password),))
+    assert sound(wanted) == (wanted, ())
 
 
 @pytest.mark.parametrize(
