@@ -172,10 +172,13 @@ class Gobgp:
         return int(found[1]) if found else 0
 
     def counts(self) -> list[int]:
-        """Ask for every neighbour's routes."""
+        """Ask for every neighbour's routes; none while it is too busy to answer."""
         found = []
         for neighbour in self._neighbours:
-            told = json.loads(self.ask("neighbor", neighbour, "-j"))
+            try:
+                told = json.loads(self.ask("neighbor", neighbour, "-j"))
+            except CommandError:
+                return []
             if told["state"].get("session_state", 0) != _GOBGP_ESTABLISHED:
                 continue
             states = [family.get("state", {}) for family in told.get("afi_safis", ())]

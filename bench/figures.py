@@ -291,6 +291,7 @@ LINES: Final[tuple[Line, ...]] = (
     Line("bgp_gone_p99_ms", "… p99", "ms"),
     Line("bgp_many_s", "500 services at once → all in the router's kernel", "s"),
     Line("bgp_many_create_s", "… of which creating them", "s"),
+    Line("bgp_many_behind_s", "… after the last one was created", "s"),
     Line("bgp_many_updates", "… UPDATEs of a node", ""),
     Line("bgp_many_speaker_cpu_s", "… CPU of a speaker", "s"),
     Line("bgp_equal_updates", "100 equal routes on a new session: UPDATEs", "", Budget(2.0)),

@@ -158,7 +158,8 @@ async def create(server: Server, given: argparse.Namespace) -> Json:
     def action(body: Json) -> Callable[[], Awaitable[object]]:
         return lambda: server.send("POST", path, body)
 
-    return {"seconds": await many(action(body) for body in bodies)}
+    seconds = await many(action(body) for body in bodies)
+    return {"seconds": seconds, "end": time.monotonic()}
 
 
 async def patch(server: Server, given: argparse.Namespace) -> Json:

@@ -140,6 +140,8 @@ class SmallPeer:
         self._router_id = ipaddress.ip_address(host.address).packed
         with inside(host.namespace):
             self._listener = socket.create_server((address or host.address, 179), backlog=8)
+        if not reads:
+            self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         self.sock: socket.socket | None = None
         self._sending = threading.Lock()
         self._thread = threading.Thread(target=self._serve, daemon=True)

@@ -32,7 +32,9 @@ from tests.lab.wire_lab import Asker, inside, service, wait_until
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from mercurylb.bgp.route import RouteGroup
     from mercurylb.plan.desired import BgpPeer
+    from tests.lab.bgp_lab import SmallPeer
     from tests.lab.wire_lab import Announcer
 
 pytestmark = [
@@ -221,19 +223,33 @@ def test_bfd_ends_a_session_long_before_its_hold_time(lab: BgpLab) -> None:
 # --- nobody waits for a bad peer ------------------------------------------------------------------
 
 
-def latencies_s(lab: BgpLab, announcer: Announcer, peers: tuple[BgpPeer, ...], count: int,
-                healthy: Any) -> list[float]:  # fmt: skip
+def latencies_s(
+    lab: BgpLab,
+    announcer: Announcer,
+    healthy: SmallPeer,
+    *peers: BgpPeer,
+    others: tuple[RouteGroup, ...] = (),
+) -> list[float]:
     """Change a route again and again; return how long each change took to the healthy peer."""
     found = []
-    names = tuple(one.settings.name for one in peers)
-    for number in range(count):
+    for number in range(20):
         prefix = f"198.51.100.{number}/32"
+        seen_count = len(healthy.updates)
         wanted_at = time.monotonic()
-        lab.want(announcer, peers, group(P1, prefix, peers=names))
+        lab.want(announcer, peers, group(prefix, P1, peers=("r1",)), *others)
         wait_until(lambda known=prefix: known in healthy.prefixes(), "told")
-        told_at = next(one.at for one in healthy.updates if prefix in one.prefixes)
-        found.append(told_at - wanted_at)
-    return found
+        found.append(
+            next(one.at for one in healthy.updates[seen_count:] if prefix in one.prefixes)
+            - wanted_at
+        )
+    return sorted(found)
+
+
+def check_no_delay(usual: list[float], seen: list[float]) -> None:
+    """Allow 50 ms more than usual, and a few outliers of a busy machine."""
+    assert seen[len(seen) // 2] < usual[len(usual) // 2] + 0.05
+    assert seen[-3] < usual[-1] + 0.05
+    assert seen[-1] < 0.5
 
 
 def test_silent_peers_delay_nobody(lab: BgpLab) -> None:
@@ -251,12 +267,11 @@ def test_silent_peers_delay_nobody(lab: BgpLab) -> None:
                 filler.setblocking(False)
                 filler.connect_ex((R2, 179))
         announcer = lab.start()
-        alone = (peer("r1", R1, hold_time_s=90),)
-        up(lab, announcer, *alone)
-        usual = max(latencies_s(lab, announcer, alone, 10, healthy))
+        alone = peer("r1", R1, hold_time_s=90)
+        up(lab, announcer, alone)
+        usual = latencies_s(lab, announcer, healthy, alone)
         others = (peer("r2", R2), peer("r3", "10.77.0.99"), peer("r4", "192.0.2.1"))
-        seen = max(latencies_s(lab, announcer, alone + others, 20, healthy))
-        assert seen < usual + 0.05
+        check_no_delay(usual, latencies_s(lab, announcer, healthy, alone, *others))
         wait_until(lambda: "no answer" in getattr(session(announcer, "r2"), "last_error", ""),
                    "the swallower is named", 15.0)  # fmt: skip
 
@@ -267,14 +282,21 @@ def test_slow_reader_delays_nobody_and_is_not_buffered_for(lab: BgpLab) -> None:
     lab.small_peer("r2", reads=False)
     announcer = lab.start()
     peers = (peer("r1", R1, hold_time_s=90), peer("r2", R2, hold_time_s=90))
-    up(lab, announcer, *peers[:1])
-    usual = max(latencies_s(lab, announcer, peers[:1], 10, healthy))
     up(lab, announcer, *peers)
-    many = tuple(f"10.{one}.{two}.0/24" for one in range(100) for two in range(200))
-    lab.want(announcer, peers, group(*many, peers=("r2",)), group(P2))
+    # Each in an UPDATE of its own: twice what the kernel takes for somebody who reads nothing.
+    many = tuple(
+        group(f"10.{one // 250}.{one % 250}.0/24", peers=("r2",),
+              communities=tuple(range(one * 64 + 1, one * 64 + 61)))
+        for one in range(1000)
+    )  # fmt: skip
+    usual = latencies_s(lab, announcer, healthy, *peers)
+    lab.want(announcer, peers, group(P1, P2, peers=("r1",)), *many)
     wait_until(lambda: P2 in healthy.prefixes(), "told", 10.0)
     before = memory_kb(announcer)
-    assert max(latencies_s(lab, announcer, peers, 20, healthy)) < usual + 0.05
+    check_no_delay(usual, latencies_s(lab, announcer, healthy, *peers, others=many))
+    slow = session(announcer, "r2")
+    assert slow is not None
+    assert slow.prefixes_pending > 0
     assert memory_kb(announcer) < before + 4096
 
 
@@ -300,18 +322,18 @@ def test_flood_delays_neither_answers_nor_other_peers(lab: BgpLab) -> None:
     wait_until(lambda: asker.who("10.77.0.100", 0.05), "answered")
     flooding = threading.Thread(target=hostile.flood, args=(3.0,))
     flooding.start()
-    slowest, answered = 0.0, 0
+    took_s: list[float] = []
     while flooding.is_alive():
         asked_at = time.monotonic()
         asker.ask("10.77.0.100")
         while not asker.answers("10.77.0.100", 0.0):
             assert time.monotonic() < asked_at + 1, "no answer within a second"
-        slowest, answered = max(slowest, time.monotonic() - asked_at), answered + 1
+        took_s.append(time.monotonic() - asked_at)
         time.sleep(0.005)
     flooding.join()
     asker.close()
-    assert answered > 50
-    assert slowest < 0.1
+    assert len(took_s) > 50
+    assert sorted(took_s)[-len(took_s) // 50] < 0.1
     assert is_established(announcer, "r1")
     assert healthy.prefixes() == {P1}
     assert announcer.observation.loop_lag_s < 0.1

@@ -109,6 +109,8 @@ def test_a_file_is_tried_and_then_applied(reloader: Reloader) -> None:
     when, result = reloader.status.split(" ")
     assert result == "success"
     assert before <= int(when) <= int(time.time())
+    time.sleep(0.3)  # Nothing is to happen without another signal.
+    assert len(reloader.calls) == 2
 
 
 @pytest.mark.rule("bgp-frr-A8.reloader.retract")

@@ -335,8 +335,8 @@ class RoutingCore:
 
     def _routes_answer(self, question: AskRoutes, session: SessionReport) -> RoutesAnswer:
         start = max(0, question.offset)
-        end = start + max(0, min(question.limit, ROUTES_MAX))
-        routes = tuple(itertools.islice(self.speaker.sent(question.peer), start, end))
+        limit = max(0, min(question.limit, ROUTES_MAX))
+        routes = tuple(itertools.islice(self.speaker.sent(question.peer, start), limit))
         return RoutesAnswer(self._node, question.peer, session.prefixes_sent, start, routes)
 
     def _bfd_by_key(self, now: float) -> dict[BfdKey, BfdReport]:

@@ -30,7 +30,6 @@ class Roster:
         self._connections: dict[str, tuple[int, ...]] = {}
         self._by_address: dict[tuple[str, str], str] = {}
         self._discovered: set[str] = set()
-        self._pull_first = ""
 
     def __iter__(self) -> Iterator[Peer]:
         return iter(self._peers.values())
@@ -114,17 +113,17 @@ class Roster:
         return peer.take(now)
 
     def pull(self, now: float) -> list[BgpEffect]:
-        """Let each peer that is ready have its next chunk, as far as the bound allows."""
+        """Let each peer that is ready have its next chunk, as far as the bound allows.
+
+        Who had one is not ready before it has left, so the others are next.
+        """
         effects: list[BgpEffect] = []
-        names = list(self._peers)
-        start = names.index(self._pull_first) if self._pull_first in self._peers else 0
         size = 0
         self.pull_at = NEVER
-        for name in names[start:] + names[:start]:
+        for peer in self._peers.values():
             if size >= PULL_OCTETS_MAX:
-                self.pull_at, self._pull_first = now, name
+                self.pull_at = now
                 break
-            peer = self._peers[name]
             count = peer.pull(now)
             if count:
                 size += count

@@ -31,6 +31,8 @@ KNOWN_OCTETS_MAX: Final = 1024
 RIGHT_MAX: Final = 512
 RIGHT_OCTETS_MAX: Final = 64
 """Single attributes that are recognised, and how long each may be."""
+TOLD_MAX: Final = 8
+"""Mistakes of one message that are told, of each kind."""
 
 _EMPTY: Final = bytes(4)
 _ANY: Final = bytes(1)
@@ -94,6 +96,16 @@ class _Attributes:
     def is_plain(self) -> bool:
         """Whether the same octets mean the same next time: right, and without prefixes."""
         return not self.problems and not self.discarded and self.seen.isdisjoint(_MULTIPROTOCOL)
+
+    def discard(self, words: str) -> None:
+        """Tell of an attribute that is left out."""
+        if len(self.discarded) < TOLD_MAX:
+            self.discarded.append(words)
+
+    def note(self, problem: _Problem) -> None:
+        """Tell why the routes are unusable."""
+        if len(self.problems) < TOLD_MAX:
+            self.problems.append(problem)
 
 
 class UpdateChecker:
@@ -159,7 +171,7 @@ class UpdateChecker:
         if type_ in found.seen:
             if type_ in _MULTIPROTOCOL:
                 _reset(_Problem(UpdateCode.ATTRIBUTE_LIST, f"attribute {type_} twice", b""))
-            found.discarded.append(f"attribute {type_} once more")
+            found.discard(f"attribute {type_} once more")
             return
         found.seen.add(type_)
         if type_ == AttributeType.MP_REACH:
@@ -173,18 +185,18 @@ class UpdateChecker:
         elif not flags & OPTIONAL:
             words = f"well-known attribute {type_} is unknown"
             problem = _Problem(UpdateCode.UNRECOGNIZED_WELL_KNOWN, words, whole)
-            found.problems.append(problem)
+            found.note(problem)
 
     def _apply(self, rule: Rule, found: _Attributes, whole: bytes, value: bytes) -> None:
         if rule.is_inner and not self._context.is_internal:
-            found.discarded.append(f"{rule.name} from outside")
+            found.discard(f"{rule.name} from outside")
             return
         words = rule.problem(value, self._context)
         if rule.is_discarded:
             if (whole[0] ^ rule.flags) & _FLAGS:
                 words = f"flags {whole[0]:#04x}"
             if words:
-                found.discarded.append(f"{rule.name}: {words}")
+                found.discard(f"{rule.name}: {words}")
             return
         _check_flags(found, rule.name, rule.flags, whole)
         if not words and not found.problems and len(whole) <= RIGHT_OCTETS_MAX:
@@ -192,7 +204,7 @@ class UpdateChecker:
                 self._right.clear()
             self._right.add(whole)
         if words:
-            found.problems.append(_Problem(rule.subcode, f"{rule.name}: {words}", whole))
+            found.note(_Problem(rule.subcode, f"{rule.name}: {words}", whole))
 
 
 def _parts(body: bytes) -> tuple[bytes, bytes, bytes]:
@@ -254,13 +266,13 @@ def _cut_off(found: _Attributes, rest: bytes) -> None:
     problem = _Problem(UpdateCode.ATTRIBUTE_LIST, "the last attribute is cut off", b"")
     if len(rest) > 1 and rest[1] in _MULTIPROTOCOL:
         _reset(problem)
-    found.problems.append(problem)
+    found.note(problem)
 
 
 def _check_flags(found: _Attributes, name: str, flags: int, whole: bytes) -> None:
     if (whole[0] ^ flags) & _FLAGS:
         words = f"{name}: flags {whole[0]:#04x}"
-        found.problems.append(_Problem(UpdateCode.FLAGS, words, whole))
+        found.note(_Problem(UpdateCode.FLAGS, words, whole))
 
 
 def _read_reach(found: _Attributes, whole: bytes, value: bytes, context: UpdateContext) -> None:

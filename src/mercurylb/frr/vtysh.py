@@ -223,10 +223,7 @@ class _Routes(msgspec.Struct, frozen=True):
 def _route(prefix: str, paths: tuple[Path, ...]) -> Route:
     valid = [path for path in paths if path.valid]
     hops = [
-        hop.ip
-        for path in valid
-        for hop in path.nexthops
-        if hop.ip and hop.scope != "link-local" and not hop.ip.lower().startswith("fe80:")
+        hop.ip for path in valid for hop in path.nexthops if hop.ip and hop.scope != "link-local"
     ]
     first = valid[0] if valid else Path()
     is_stale = any(path.is_stale for path in valid)

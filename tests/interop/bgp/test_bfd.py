@@ -37,8 +37,8 @@ def connect(meet: Meet, router: Router, settings: BfdSettings = SETTINGS, **how:
         settings={"hold_time_s": HOLD_S},
         **how,
     )
-    link.wait(lambda: link.report.bfd == "Up", "BFD is up here", 15)
-    link.wait(lambda: link.view.bfd == "up", "BFD is up there", 15)
+    link.wait(lambda: link.report.bfd == "Up", "BFD is up here")
+    link.wait(lambda: link.view.bfd == "up", "BFD is up there")
     return link
 
 
@@ -64,7 +64,7 @@ def check_cut(link: Link, network: Network) -> None:
         network.heal(link.router.kind)
         network.heal(NODE)
     link.wait_established()
-    link.wait(lambda: link.report.bfd == "Up", "BFD is up again", 15)
+    link.wait(lambda: link.report.bfd == "Up", "BFD is up again")
 
 
 @pytest.mark.rule("bgp-native-2.14.ports", "bgp-native-2.14.expiry")

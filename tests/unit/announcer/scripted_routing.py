@@ -119,10 +119,10 @@ class ScriptedSpeaker:
         """Tell a story."""
         return ((2.0, f"{peer} began"),)
 
-    def sent(self, peer: str) -> Iterator[tuple[str, str]]:
+    def sent(self, peer: str, start: int = 0) -> Iterator[tuple[str, str]]:
         """Give what a peer has."""
         del peer
-        yield from self.has
+        yield from self.has[start:]
 
     def validate(self) -> None:
         """Hold."""

@@ -455,6 +455,8 @@ def test_a_router_behind_an_interface() -> None:
     assert rig.dial().remote == "fe80::9%eth1"
     effects = rig.speaker.on_peers((), rig.now)
     assert Discover("eth1", is_wanted=False) in effects
+    rig.speaker.on_peers((BEHIND,), rig.now)
+    assert dials(rig.wait(0.0)) == [], "what was known of the link is old"
 
 
 def test_a_router_that_is_gone_is_not_dialled() -> None:

@@ -7,7 +7,14 @@ import pytest
 from mercurylb.bgp.error import BgpError
 from mercurylb.bgp.family import IPV4, IPV6, Family
 from mercurylb.bgp.rule import UpdateContext
-from mercurylb.bgp.update import KNOWN_MAX, RIGHT_MAX, UpdateCheck, UpdateChecker, count_prefixes
+from mercurylb.bgp.update import (
+    KNOWN_MAX,
+    RIGHT_MAX,
+    TOLD_MAX,
+    UpdateCheck,
+    UpdateChecker,
+    count_prefixes,
+)
 
 EXTERNAL = UpdateContext(frozenset((IPV4, IPV6)))
 INTERNAL = UpdateContext(frozenset((IPV4, IPV6)), is_internal=True)
@@ -442,3 +449,12 @@ def test_a_flood_leaves_nothing_behind() -> None:
     long = body(GOOD + "d00807d0" + "00" * 2000, NLRI)
     checker.check(long)
     assert max(map(len, checker._known)) < 1024
+
+
+def test_a_message_full_of_mistakes_is_told_briefly() -> None:
+    """Eight of each kind say enough."""
+    twice = "c0630100" * 1000
+    unknown = "".join(f"40{type_:02x}00" for type_ in range(100, 150))
+    found = check(body(GOOD + twice + unknown, NLRI))
+    assert found.discarded == ("attribute 99 once more",) * TOLD_MAX
+    assert found.unusable.count(";") == TOLD_MAX - 1

@@ -102,6 +102,15 @@ def test_the_order_of_what_is_wanted_does_not_matter() -> None:
     assert len(texts) == 1
 
 
+@pytest.mark.rule("bgp-frr-A1.merged")
+def test_of_two_sessions_with_one_neighbour_the_first_by_key_counts() -> None:
+    """Whichever comes first in what is wanted."""
+    case = CASES["same_neighbor_twice"].intent
+    mixed = Intent(case.sessions[::-1])
+    assert mixed != case
+    assert rendered(mixed) == rendered(case)
+
+
 @pytest.mark.rule("bgp-frr-A2.levels")
 @pytest.mark.parametrize(
     ("ours", "theirs"),

@@ -366,22 +366,30 @@ async def flood(sock: socket.socket, size_bytes: int) -> None:
     await asyncio.get_running_loop().sock_sendall(sock, bytes(size_bytes))
 
 
-async def test_flood_does_not_keep_others_waiting() -> None:
-    """Beside peers that send without end, another one's bytes are read after one turn of each."""
-    turns = Turns()
+async def test_floods_cost_one_slice_between_two_looks_of_the_loop() -> None:
+    """However many peers send without end, others wait for one slice; and all have their turns."""
+    turns, loop = Turns(), asyncio.get_running_loop()
     pairs = [socket.socketpair() for _ in range(5)]
     ends = [End(ours, turns) for ours, _ in pairs]
-    for end, (_, theirs) in zip(ends, pairs, strict=True):
+    for _, theirs in pairs:
         theirs.setblocking(False)
-        end.on_slice = lambda: time.sleep(0.001)
-    floods = [asyncio.create_task(flood(theirs, 1 << 20)) for _, theirs in pairs[:4]]
-    await until(lambda: all(end.slices for end in ends[:4]))
-    slices_before = sum(len(end.slices) for end in ends[:4])
-    pairs[4][1].send(b"quiet")
-    await until(lambda: ends[4].received)
-    assert sum(len(end.slices) for end in ends[:4]) - slices_before <= 12
+    per_look: list[int] = []
+    seen = 0
+
+    def look() -> None:
+        nonlocal seen
+        count = sum(len(end.slices) for end in ends)
+        per_look.append(count - seen)
+        seen = count
+        loop.call_soon(look)
+
+    look()
+    floods = [asyncio.create_task(flood(theirs, 4 << 20)) for _, theirs in pairs]
+    await until(lambda: all(len(end.slices) >= 8 for end in ends))
+    assert max(per_look) == 1
     for task in floods:
         task.cancel()
+    await asyncio.gather(*floods, return_exceptions=True)
     for end, (_, theirs) in zip(ends, pairs, strict=True):
         end.connection.close(is_silent=True)
         theirs.close()

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _ROUTE = re.compile(r"^(\S+/\d+|\s+)\s*(?:unicast|unreachable|blackhole)\b.*\[\S+ ")
 _PAIR = re.compile(r"\((\d+),\s*(\d+)\)")
+_SHORT_ASN_MAX = 65535
 _TRIPLE = re.compile(r"\((\d+),\s*(\d+),\s*(\d+)\)")
 
 
@@ -89,8 +90,10 @@ class Bird(Router):
         assert "Reconfig" in answer, answer
 
     def _protocol(self, neighbor: Neighbor) -> str:
+        is_nameable = neighbor.has_as4 or neighbor.asn <= _SHORT_ASN_MAX
+        who = f"as {neighbor.asn}" if is_nameable else "external"
         lines = [
-            f"neighbor {neighbor.address} as {neighbor.asn};",
+            f"neighbor {neighbor.address} {who};",
             f"hold time {neighbor.hold_time_s};",
             f"keepalive time {neighbor.keepalive_time_s};" if neighbor.hold_time_s else "",
             "connect delay time 1; connect retry time 1;",
