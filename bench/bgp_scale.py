@@ -69,6 +69,31 @@ def cable() -> Iterator[Site]:
         clear(site.name)
 
 
+@contextmanager
+def switch() -> Iterator[Site]:
+    """Give the source and a namespace for each of the sinks, all on one bridge."""
+    prepare()
+    site = Site.create(Settings(f"bfd{os.getpid()}", "light", 0), owned=True)
+    try:
+        lan = site.plan.lan
+        netns.create(lan)
+        netns.ip_batch(lan, ["link add br0 type bridge stp_state 0", "link set br0 up"])
+        for host, address in (("src", SOURCE), *_sink_hosts()):
+            name = site.plan.namespace(host)
+            netns.create(name)
+            netns.ip(name, "link", "set", "lo", "up")
+            lines = [f"link add {host} type veth peer eth0 netns {name}"]
+            netns.ip_batch(lan, [*lines, f"link set {host} master br0 up"])
+            netns.ip_batch(name, ["link set eth0 up", f"addr add {address}/24 dev eth0"])
+        yield site
+    finally:
+        clear(site.name)
+
+
+def _sink_hosts() -> list[tuple[str, str]]:
+    return [(f"r{i}", address) for i, address in enumerate(sinks(MANY), 1)]
+
+
 class Ours:
     """An announcer with a scripted brain."""
 
@@ -254,7 +279,7 @@ def _one_more(source: Ours, sink: Sink, size: int) -> Figures:
 def detect(seconds: float) -> Figures:
     """Let 16 routers watch an announcer by BFD while the machine has no time for it."""
     found: Figures = {}
-    with cable() as site, progress.step(f"BFD with {MANY} peers, {HOGS} hogs for {seconds:g} s"):
+    with switch() as site, progress.step(f"BFD with {MANY} peers, {HOGS} hogs for {seconds:g} s"):
         routers = BfdRouters(site)
         routers.start()
         source = Ours(site)
@@ -281,30 +306,28 @@ def detect(seconds: float) -> Figures:
 
 
 class BfdRouters:
-    """FRR's bfdd and bgpd with sixteen addresses, before ordinary processes: machines apart."""
+    """FRR's bfdd on sixteen machines, each before ordinary processes."""
 
     def __init__(self, site: Site) -> None:
         self._site = site
-        self._folder = site.folder("bfd")
 
     def start(self) -> None:
-        """Write the configuration and start zebra and bfdd."""
-        lines = ["frr defaults datacenter", "bfd", " profile p", "  detect-multiplier 3"]
-        lines += [f"  receive-interval {BFD_MS}", f"  transmit-interval {BFD_MS}", " exit"]
-        for address in sinks(MANY):
-            lines += [f" peer {SOURCE} local-address {address} interface eth0", "  profile p"]
-            lines += ["  no shutdown", " exit"]
-        (self._folder / "frr.conf").write_text("\n".join([*lines, "exit", ""]))
-        (self._folder / "vtysh.conf").write_text("no service integrated-vtysh-config\n")
-        give(self._folder)
-        folder = str(self._folder)
-        for daemon in ("zebra", "bfdd"):
-            argv = [*urgent_argv(), f"/usr/lib/frr/{daemon}", "-f", f"{folder}/frr.conf"]
-            argv += ["-i", f"{folder}/{daemon}.pid", "-z", f"{folder}/zserv.api", "-P", "0"]
-            argv += ["--vty_socket", folder]
-            argv += ["--bfdctl", f"{folder}/bfdd.sock"] if daemon == "bfdd" else []
-            self._site.start(daemon, "dst", argv)
-            time.sleep(0.5)
+        """Write the configurations and start zebra and bfdd everywhere."""
+        for host, _ in _sink_hosts():
+            folder = self._site.folder("bfd", host)
+            lines = ["bfd", " profile p", "  detect-multiplier 3"]
+            lines += [f"  receive-interval {BFD_MS}", f"  transmit-interval {BFD_MS}", " exit"]
+            lines += [f" peer {SOURCE} interface eth0", "  profile p", " exit", "exit", ""]
+            (folder / "frr.conf").write_text("\n".join(lines))
+            (folder / "vtysh.conf").write_text("no service integrated-vtysh-config\n")
+            give(folder)
+            for daemon in ("zebra", "bfdd"):
+                argv = [*urgent_argv(), f"/usr/lib/frr/{daemon}", "-f", f"{folder}/frr.conf"]
+                argv += ["-i", f"{folder}/{daemon}.pid", "-z", f"{folder}/zserv.api", "-P", "0"]
+                argv += ["--vty_socket", str(folder)]
+                argv += ["--bfdctl", f"{folder}/bfdd.sock"] if daemon == "bfdd" else []
+                self._site.start(f"{daemon}-{host}", host, argv)
+                until((folder / f"{daemon}.vty").exists, f"{daemon} on {host}")
 
     def up(self) -> int:
         """Count the sessions that are up."""
@@ -315,21 +338,23 @@ class BfdRouters:
         told = self._ask("show bfd peers counters json")
         return sum(int(peer.get("session-down", 0)) for peer in told)
 
-    def _ask(self, command: str) -> Sequence[dict[str, Any]]:
-        folder = str(self._folder)
-        argv = ["/usr/bin/vtysh", "--vty_socket", folder, "--config_dir", folder, "-c", command]
-        done = netns.command([*urgent_argv(), *argv], check=False)
-        try:
-            found: Sequence[dict[str, Any]] = msgspec.json.decode(done.stdout)
-        except msgspec.DecodeError:
-            return []
+    def _ask(self, command: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        for host, _ in _sink_hosts():
+            folder = str(self._site.folder("bfd", host))
+            argv = ["/usr/bin/vtysh", "--vty_socket", folder, "--config_dir", folder]
+            done = netns.command([*urgent_argv(), *argv, "-c", command], check=False)
+            try:
+                found += msgspec.json.decode(done.stdout, type=list[dict[str, Any]])
+            except msgspec.DecodeError:
+                continue
         return found
 
 
 def _watch(site: Site, seconds: float) -> Process:
-    words = [SOURCE, str(min(seconds, SECONDS_MAX))]
+    words = ["src", SOURCE, str(min(seconds, SECONDS_MAX))]
     argv = [*urgent_argv(), *binaries.helper_argv("bench.bfd_watch", *words)]
-    return site.start("bfd-watch", "dst", argv, env=binaries.helper_env())
+    return site.start("bfd-watch", "lan", argv, env=binaries.helper_env())
 
 
 def _answers(daemon: Gobgp) -> bool:

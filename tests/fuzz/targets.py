@@ -15,7 +15,7 @@ from mercurylb.membership.fast import codec as fast_codec
 from mercurylb.membership.swim import lzw, message, packet
 from mercurylb.membership.swim.message import VSN, NodeState, PushPull, State
 from mercurylb.membership.swim.stream import encode_stream
-from mercurylb.net import netlink
+from mercurylb.net import netlink, router_message
 from mercurylb.net.channel import frame
 from mercurylb.plan.desired import (
     AddressCounters,
@@ -179,6 +179,10 @@ TARGETS: Mapping[str, Target] = {
     "bgp-stream": Target(bgp.check_stream, bgp.STREAMS),
     "bfd-packet": Target(ours(bfd.check_packet), bfd.PACKETS),
     "bfd-session": Target(bfd.check_table, bfd.SCRIPTS),
+    "router-message": Target(
+        ours(router_message.decode),
+        (router_message.encode_advertisement(30, MAC), router_message.encode_solicitation(MAC)),
+    ),
     "netlink": Target(
         ours(netlink.decode),
         (

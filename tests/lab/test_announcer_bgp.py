@@ -297,7 +297,7 @@ def test_slow_reader_delays_nobody_and_is_not_buffered_for(lab: BgpLab) -> None:
     slow = session(announcer, "r2")
     assert slow is not None
     assert slow.prefixes_pending > 0
-    assert memory_kb(announcer) < before + 4096
+    assert memory_kb(announcer) < before + 16384, "desired states come and go, nothing piles up"
 
 
 def test_flood_delays_neither_answers_nor_other_peers(lab: BgpLab) -> None:

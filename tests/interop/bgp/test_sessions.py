@@ -244,6 +244,18 @@ def test_router_id(router: Router, meet: Meet) -> None:
     assert link.report.router_id == "203.0.113.77"
 
 
+@pytest.mark.rule("bgp-native-1.2.source", "bgp-native-2.15.source")
+@capability("source address")
+def test_source(router: Router, meet: Meet) -> None:
+    """The session comes from the configured address; from one that is not here comes none."""
+    link = meet(router, waits=False, settings={"source_address": "10.90.99.99"})
+    link.wait(lambda: "10.90.99.99" in link.report.last_error, "we say why")
+    assert not link.view.is_established
+    link.change(source_address=link.local)
+    link.wait_established()
+    assert link.report.local_address == link.local
+
+
 @pytest.mark.rule("bgp-native-1.7.ports")
 @capability("custom port")
 def test_port(router: Router, meet: Meet, another: Another) -> None:

@@ -94,7 +94,7 @@ def test_authentication(router: Router) -> None:
     """A session with TCP-AO comes up, where the kernel has it."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as sock:
         try:
-            sock.setsockopt(socket.IPPROTO_TCP, _TCP_AO_ADD_KEY, b"\0")
+            sock.setsockopt(socket.IPPROTO_TCP, _TCP_AO_ADD_KEY, bytes(256))
         except OSError as error:
             if error.errno == errno.ENOPROTOOPT:
                 pytest.skip(f"{IMPOSSIBLE}: no TCP-AO in it")

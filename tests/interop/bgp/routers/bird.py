@@ -156,6 +156,7 @@ class Bird(Router):
             found = re.search(pattern, raw)
             return found.group(1) if found else ""
 
+        error, message = field(r"Last error:\s+(.+)"), field(r"Message:\s+(.+)")
         state = field(r"BGP state:\s+(\S+)")
         return View(
             is_established=state == "Established",
@@ -164,7 +165,7 @@ class Bird(Router):
             keepalive_time_s=int(float(field(r"Keepalive timer:\s+[\d.]+/(\d+)") or 0)),
             router_id=field(r"Neighbor ID:\s+(\S+)"),
             asn=int(field(r"Neighbor AS:\s+(\d+)") or 0),
-            last_error=field(r"Last error:\s+(.+)"),
+            last_error=f"{error} {message}".strip(),
             capabilities=_section(raw, "Neighbor capabilities").lower(),
             bfd=self._bfd_state(name) if self.neighbors[name].bfd else "",
         )

@@ -143,22 +143,22 @@ class ExaBgp(Router):
     def view(self, name: str) -> View:
         """Replay the events."""
         self.daemons[name].check()
-        state, opened, updates, error, ends = "", {}, 0, "", set()
+        state, opened, updates, told, error, ends = "", {}, 0, "", "", set()
         for event in self.events(name):
             neighbor = event.get("neighbor", {})
-            kind = event["type"]
+            kind, is_received = event["type"], neighbor.get("direction") == "receive"
             if kind == "state":
                 state = neighbor["state"]
                 if state == "down":
-                    error, opened, updates, ends = neighbor.get("reason", ""), {}, 0, set()
-            elif kind == "open" and neighbor.get("direction") == "receive":
+                    error = f"{neighbor.get('reason', '')} {told}".strip()
+                    opened, updates, told, ends = {}, 0, "", set()
+            elif kind == "open" and is_received:
                 opened = neighbor["open"]
-            elif kind == "notification":
-                error += f" {json.dumps(neighbor.get('notification', {}))}"
-            elif kind == "update" and neighbor.get("direction") == "receive":
+            elif kind == "notification" and is_received:
+                told = str(neighbor["notification"].get("message", ""))
+            elif kind == "update" and is_received:
                 updates += 1
-                end = neighbor["message"].get("eor")
-                if end:
+                if end := neighbor["message"].get("eor"):
                     ends.add(end["afi"])
         return View(
             is_established=state == "up",

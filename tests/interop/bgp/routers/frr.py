@@ -180,12 +180,6 @@ class Frr(Router):
         found: dict[str, Any] = self.show(f"show bgp neighbors {peer}").get(peer, {})
         return found
 
-    def is_ready(self, name: str) -> bool:
-        """Tell whether it has begun: FRR thinks about each new neighbour for a second."""
-        if self.neighbors[name].interface:
-            return True  # It waits for our advertisement.
-        return self.raw(name).get("bgpState") not in {None, "Idle"}
-
     def view(self, name: str) -> View:
         """Ask of the session."""
         raw = self.raw(name)
