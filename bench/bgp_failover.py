@@ -47,6 +47,7 @@ def measure(rounds: int) -> dict[str, float]:
             with RoutedStage(lab, ADDRESS) as trial:
                 for name in names:
                     made = _trial(trial, kind, name, rounds)
+                    trial.recover()
                     found |= summarise(f"bgp_{kind}_{name}", made)
                     with told.open("a") as out:
                         out.writelines(

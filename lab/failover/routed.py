@@ -63,13 +63,13 @@ class Told:
 class RoutedStage:
     """One service behind the router, watched."""
 
-    def __init__(self, lab: LightLab, address: str, *, hold_s: float = 3.0) -> None:
+    def __init__(self, lab: LightLab, address: str) -> None:
         self.lab = lab
         self.address = address
         self.control = control_of(lab)
         self.nodes = sorted(lab.nodes)
         self.struck = self.nodes[0]
-        self._hold_s = hold_s
+        self.had_outage = False
         self._watch: Watch[Any] | None = None
         self._tail: Tail | None = None
 
@@ -148,6 +148,9 @@ class RoutedStage:
         for node in self.nodes:
             label(self.lab, node, None)
             self.control.start(node)
+        if self.had_outage:
+            restart_proxies(self.lab)
+            self.had_outage = False
 
     def until(self, condition: Callable[[], bool], what: str) -> float:
         """Wait, in short steps; return for how long."""
@@ -243,7 +246,14 @@ def outage(lab: LightLab) -> Iterator[None]:
         lab.wait_for(lab.api.is_ready, timeout_s=60, what="API server")
 
 
+def restart_proxies(lab: LightLab) -> None:
+    """Let every kube-proxy begin anew: after an outage they take minutes to look for news again."""
+    for node in lab.nodes:
+        lab.process(f"kube-proxy-{node}").restart()
+
+
 def _outage(stage: RoutedStage) -> Moments:
+    stage.had_outage = True
     with outage(stage.lab):
         time.sleep(5.0)
     return None, None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lab.failover.routed import EXCLUDE, outage
+from lab.failover.routed import EXCLUDE, outage, restart_proxies
 from tests.lab.bgp_scene import OPTIONS, BgpScene, tell
 
 if TYPE_CHECKING:
@@ -178,11 +178,14 @@ def test_sessions_do_without_an_api_server(routed: BgpScene, web: str) -> None:
     first, *rest = sorted(routed.lab.nodes)
     routed.until(lambda: routed.router.watched() == [first, *rest], "BFD with all nodes")
     before = routed.router.dropped()
-    with outage(routed.lab):
-        routed.lab.faults.cut(first)
-        routed.wait_hops(rest)
-        routed.lab.faults.heal()
-        routed.wait_hops()
+    try:
+        with outage(routed.lab):
+            routed.lab.faults.cut(first)
+            routed.wait_hops(rest)
+            routed.lab.faults.heal()
+            routed.wait_hops()
+    finally:
+        restart_proxies(routed.lab)
     after = routed.router.dropped()
     assert [node for node in before if after[node] > before[node]] == [first]
     routed.delete(key)

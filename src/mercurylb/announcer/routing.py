@@ -8,10 +8,8 @@ live here and nowhere else:
   after a restart a peer that kept ours sees no gap;
 * the **lease**: a brain that says nothing for `lease_s` has every route withdrawn; the sessions
   stay, and the next word of a brain brings the routes back;
-* **BFD**: which session watches which peer. Peers on link are watched over one hop, bound to their
-  link; external peers with `is_multi_hop` and internal ones off link over several. A peer that was
-  on link once stays so: a link that loses its address must bring the session down, not move it. A
-  failure of the session ends the peer's BGP session; that a peer switches BFD off does not;
+* **BFD**: a failure of the session that watches a peer (`watching`) ends the peer's BGP session;
+  that a peer switches BFD off does not;
 * a link with addresses that is new or back, or a new address, has peers that wait for their next
   attempt dialled at once; so has the device that a peer names;
 * the **stop**: routes leave gracefully first (`bgp.speaker`), then BFD is switched off on purpose,
@@ -22,14 +20,14 @@ It does not do: sockets, clocks, log lines; what is said in BGP and BFD.
 
 from __future__ import annotations
 
-import itertools
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
 from mercurylb.announcer.core import Observe, Tell
 from mercurylb.announcer.discovery import Discovery, DiscoveryEffect, RouterFound
-from mercurylb.announcer.reach import ends_of, link_towards
+from mercurylb.announcer.reach import ends_of
+from mercurylb.announcer.watching import improved, may_profit, watches
 from mercurylb.bfd.effect import (
     Arrival,
     BfdChanged,
@@ -52,26 +50,14 @@ from mercurylb.bgp.effect import (
 )
 from mercurylb.bgp.settings import PeerSettings
 from mercurylb.bgp.speaker import LEAVE_S, BgpSpeaker
-from mercurylb.layer2.interface import IFF_RUNNING, Link
 from mercurylb.plan.desired import BgpPeer, BrainMessage, DesiredState
-from mercurylb.plan.desk import (
-    ROUTES_MAX,
-    AskPeers,
-    AskRoutes,
-    AskSession,
-    DeskError,
-    PeersAnswer,
-    Question,
-    RoutesAnswer,
-    SessionAnswer,
-)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mercurylb.bfd.report import BfdReport
-    from mercurylb.bfd.settings import BfdSettings
     from mercurylb.bgp.report import SessionReport
+    from mercurylb.layer2.interface import Link
 
 STOP_MAX_S = LEAVE_S + 0.6
 """From the beginning of a planned stop to its end, whatever the peers do."""
@@ -125,7 +111,7 @@ class RoutingCore:
         self.speaker = BgpSpeaker(node, chance=chance, gr_restarting=True)
         self.bfd = BfdTable(chance)
         self.discovery = Discovery()
-        self._node = node
+        self.node = node
         self._lease_s = lease_s
         self._lease_until: float | None = None
         self._has_listener = has_listener
@@ -182,9 +168,9 @@ class RoutingCore:
             return []
         effects = self._discovered(self.discovery.on_links(links, now), now)
         effects += self._pair(now)
-        better = _better(before or (), self._links)
+        better = improved(before or (), self._links)
         for peer in self._peers() if better else ():
-            if _may_profit(peer.settings, better):
+            if may_profit(peer.settings, better):
                 effects += self._bgp(self.speaker.on_retry(peer.settings.name, now), now)
         return effects
 
@@ -278,13 +264,13 @@ class RoutingCore:
 
     def sessions(self, now: float) -> tuple[SessionReport, ...]:
         """Return every configured peer, by name, and how BFD sees it."""
-        states = {key: report.state for key, report in self._bfd_by_key(now).items()}
-        return tuple(
-            msgspec.structs.replace(report, bfd=states.get(self._keys[report.name], ""))
-            if report.name in self._keys
-            else report
-            for report in self.speaker.reports(now)
-        )
+        reports = []
+        for report in self.speaker.reports(now):
+            key = self._keys.get(report.name)
+            watch = None if key is None else self.bfd.report(key, now)
+            state = "" if watch is None else watch.state
+            reports.append(msgspec.structs.replace(report, bfd=state))
+        return tuple(reports)
 
     def bfd_reports(self, now: float) -> tuple[BfdReport, ...]:
         """Return every BFD session."""
@@ -296,60 +282,15 @@ class RoutingCore:
         found["router discovery malformed"] = self.discovery.malformed_count
         return found
 
-    def answer(
-        self, question: Question, now: float
-    ) -> PeersAnswer | SessionAnswer | RoutesAnswer | DeskError:
-        """Answer an operator's question."""
-        sessions = self.sessions(now)
-        if isinstance(question, AskPeers):
-            return PeersAnswer(self._node, sessions, self.bfd_reports(now))
-        session = next((one for one in sessions if one.name == question.peer), None)
-        if session is None:
-            known = tuple(one.name for one in sessions)
-            return DeskError(f"there is no peer {question.peer} on {self._node}", known)
-        if isinstance(question, AskRoutes):
-            return self._routes_answer(question, session)
-        return self._session_answer(question, session, now)
+    def watch_of(self, peer: str) -> BfdKey | None:
+        """Return the BFD session that watches a peer."""
+        return self._keys.get(peer)
 
     def validate(self) -> None:
         """Assert the invariants of all parts."""
         self.speaker.validate()
         self.bfd.validate()
         assert self._keys.keys() <= {peer.settings.name for peer in self._peers()}
-
-    def _session_answer(
-        self, question: AskSession, session: SessionReport, now: float
-    ) -> SessionAnswer:
-        key = self._keys.get(question.peer)
-        story = tuple((now - at, words) for at, words in self.speaker.story(question.peer))
-        if key is None:
-            return SessionAnswer(self._node, session, None, story)
-        return SessionAnswer(
-            self._node,
-            session,
-            self._bfd_by_key(now).get(key),
-            story,
-            self.bfd.detail(key, now),
-            tuple((now - at, words) for at, words in self.bfd.story(key)),
-        )
-
-    def _routes_answer(self, question: AskRoutes, session: SessionReport) -> RoutesAnswer:
-        start = max(0, question.offset)
-        limit = max(0, min(question.limit, ROUTES_MAX))
-        routes = tuple(itertools.islice(self.speaker.sent(question.peer, start), limit))
-        return RoutesAnswer(self._node, question.peer, session.prefixes_sent, start, routes)
-
-    def _bfd_by_key(self, now: float) -> dict[BfdKey, BfdReport]:
-        return {
-            BfdKey(
-                peer=report.peer,
-                local_address=report.local_address,
-                interface=report.interface,
-                vrf=report.vrf,
-                is_multi_hop=report.is_multi_hop,
-            ): report
-            for report in self.bfd.reports(now)
-        }
 
     def _peers(self) -> tuple[BgpPeer, ...]:
         return () if self._desired is None else self._desired.bgp_peers
@@ -428,40 +369,14 @@ class RoutingCore:
             applied += self._pair(now)
         return applied
 
-    # --- which BFD session watches which peer ------------------------------------------------
-
     def _pair(self, now: float) -> list[RoutingEffect]:
-        """Have just those sessions that the peers want."""
+        """Have just those BFD sessions that the peers want."""
         if self._links is None or self._stop_until is not None:
             return []
-        keys: dict[str, BfdKey] = {}
-        wanted: dict[BfdKey, BfdSettings] = {}
-        for peer in self._peers():
-            key = None if peer.bfd is None else self._key_of(peer.settings, self._links)
-            if peer.bfd is not None and key is not None:
-                keys[peer.settings.name] = key
-                wanted.setdefault(key, peer.bfd)
-        self._keys = keys
+        self._keys, wanted = watches(
+            self._peers(), self._links, routers=self._routers, before=self._keys
+        )
         return self._watched(self.bfd.on_wanted(wanted, now), now)
-
-    def _key_of(self, settings: PeerSettings, links: Sequence[Link]) -> BfdKey | None:
-        if settings.interface:
-            router = self._routers.get(settings.interface)
-            return None if router is None else BfdKey(router, interface=settings.interface)
-        source, vrf = settings.source_address, settings.vrf
-        if not (settings.is_multi_hop and _is_external(settings)):
-            link = link_towards(settings.address, links, vrf=vrf)
-            if link is not None:
-                return BfdKey(settings.address, source, link.name, vrf)
-            before = self._keys.get(settings.name)
-            is_same = before is not None and (before.peer, before.local_address, before.vrf) == (
-                settings.address,
-                source,
-                vrf,
-            )
-            if is_same:
-                return before
-        return BfdKey(settings.address, source, vrf=vrf, is_multi_hop=True)
 
     # --- the end -----------------------------------------------------------------------------
 
@@ -481,39 +396,3 @@ class RoutingCore:
 
 def _is_due(deadline: float | None, now: float) -> bool:
     return deadline is not None and now >= deadline
-
-
-def _is_external(settings: PeerSettings) -> bool:
-    if settings.dynamic_asn:
-        return settings.dynamic_asn == "external"
-    return settings.peer_asn != settings.my_asn
-
-
-def _better(before: Sequence[Link], after: Sequence[Link]) -> list[Link]:
-    """Return the links that are new, run again, or have another address."""
-    known = {link.name: link for link in before}
-    found = []
-    for link in after:
-        old = known.get(link.name)
-        if (
-            old is None
-            or old.index != link.index
-            or set(link.addresses) - set(old.addresses)
-            or link.flags & ~old.flags & IFF_RUNNING
-        ):
-            found.append(link)
-    return found
-
-
-def _may_profit(settings: PeerSettings, better: Sequence[Link]) -> bool:
-    """Return whether a peer may be reached now; the links of pods come and go, and do not matter.
-
-    Those have no address, or none but a link-local one.
-    """
-    device = settings.vrf or settings.interface
-    return any(
-        link.name == device
-        if device
-        else any(own not in link.link_locals for own, _ in link.addresses)
-        for link in better
-    )

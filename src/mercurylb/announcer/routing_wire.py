@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from mercurylb.announcer.answers import answer
 from mercurylb.announcer.core import Observe, Tell
 from mercurylb.announcer.discovery import CloseRouterPort, OpenRouterPort, SendRouterMessage
 from mercurylb.announcer.listeners import Listeners, tcp_settings
@@ -111,7 +112,7 @@ class RoutingWire:
 
     def answer(self, question: Question) -> object:
         """Answer an operator's question."""
-        return self.core.answer(question, time.monotonic())
+        return answer(self.core, question, time.monotonic())
 
     def observed(self, observation: Observation, now: float) -> Observation:
         """Add what the brain should know of routers."""

@@ -10,7 +10,7 @@ import pytest
 from lab.build.apt import ensure_packages
 from tests.interop.bgp.capture import Capture
 from tests.interop.bgp.matrix import FAIL, IMPOSSIBLE, LACKS, PASS, Table
-from tests.interop.bgp.network import NODE, Network
+from tests.interop.bgp.network import NODE, Network, sweep
 from tests.interop.bgp.node import Link, Node
 from tests.interop.bgp.routers.bird import Bird
 from tests.interop.bgp.routers.exabgp import ExaBgp
@@ -45,6 +45,7 @@ def bgp_network() -> Iterator[Network]:
     if os.geteuid() != 0:
         pytest.skip("it needs root: it makes network namespaces")
     ensure_packages(PACKAGES)
+    sweep()
     network = Network()
     try:
         yield network

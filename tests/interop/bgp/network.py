@@ -11,8 +11,11 @@ session, so that one router process can have many sessions with one announcer.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
+import signal
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from lab import netns
@@ -20,6 +23,7 @@ from lab import netns
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+PREFIX: Final = "mlb-bgp-"
 SWITCH: Final = "sw"
 NODE: Final = "node"
 HOP: Final = "hop"
@@ -29,11 +33,22 @@ _NUMBERS: Final = {NODE: 1, "frr": 11, "bird": 12, "gobgp": 13, "exabgp": 14, HO
 LINK_MAX: Final = 250
 
 
+def sweep() -> None:
+    """Remove what killed runs left behind, and end what still runs in there."""
+    for name in netns.names(PREFIX):
+        owner = name.removeprefix(PREFIX).split("-", 1)[0]
+        if owner.isdigit() and not Path(f"/proc/{owner}").exists():
+            for pid in netns.pids(name):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            netns.delete(name)
+
+
 class Network:
     """Namespaces on a bridge; `close` removes them all."""
 
     def __init__(self) -> None:
-        self.prefix = f"mlb-bgp-{os.getpid()}-"
+        self.prefix = f"{PREFIX}{os.getpid()}-"
         self._made: list[str] = []
         self._links = itertools.count(1)
         self._private = itertools.count(40)

@@ -180,17 +180,21 @@ class ScriptedTable:
 
     def reports(self, now: float) -> tuple[BfdReport, ...]:
         """Report every session."""
+        reports = (self.report(key, now) for key in sorted(self.wanted))
+        return tuple(report for report in reports if report is not None)
+
+    def report(self, key: BfdKey, now: float) -> BfdReport | None:
+        """Report a session."""
         del now
-        return tuple(
-            BfdReport(
-                peer=key.peer,
-                vrf=key.vrf,
-                interface=key.interface,
-                local_address=key.local_address,
-                is_multi_hop=key.is_multi_hop,
-                state=self.states.get(key, "Down"),
-            )
-            for key in sorted(self.wanted)
+        if key not in self.wanted:
+            return None
+        return BfdReport(
+            peer=key.peer,
+            vrf=key.vrf,
+            interface=key.interface,
+            local_address=key.local_address,
+            is_multi_hop=key.is_multi_hop,
+            state=self.states.get(key, "Down"),
         )
 
     def detail(self, key: BfdKey, now: float) -> BfdDetail | None:

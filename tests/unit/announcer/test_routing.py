@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mercurylb.announcer import routing
+from mercurylb.announcer.answers import answer
 from mercurylb.announcer.core import Observe, Tell
 from mercurylb.announcer.discovery import OpenRouterPort, SendRouterMessage
 from mercurylb.announcer.routing import Finished, Listen, RoutingCore, RoutingEffect
@@ -405,19 +406,19 @@ def test_questions_are_answered() -> None:
     """An operator sees sessions, the story of one, and the routes that a peer has."""
     scene = Scene()
     scene.core.on_brain_message(wants(peer(), peer("r2", bfd=None)), 1.0)
-    peers = scene.core.answer(AskPeers(), 5.0)
+    peers = answer(scene.core, AskPeers(), 5.0)
     assert isinstance(peers, PeersAnswer)
     assert ([one.name for one in peers.sessions], len(peers.bfd)) == (["r1", "r2"], 1)
-    watched = scene.core.answer(AskSession("r1"), 5.0)
+    watched = answer(scene.core, AskSession("r1"), 5.0)
     assert isinstance(watched, SessionAnswer)
     assert watched.story == ((3.0, "r1 began"),)
     assert watched.bfd_story == ((2.0, "192.0.2.7 began"),)
     assert watched.bfd is not None
     assert watched.bfd_detail is not None
-    plain = scene.core.answer(AskSession("r2"), 5.0)
+    plain = answer(scene.core, AskSession("r2"), 5.0)
     assert isinstance(plain, SessionAnswer)
     assert (plain.bfd, plain.bfd_detail) == (None, None)
-    assert scene.core.answer(AskSession("r9"), 5.0) == DeskError(
+    assert answer(scene.core, AskSession("r9"), 5.0) == DeskError(
         "there is no peer r9 on me", ("r1", "r2")
     )
 
@@ -438,7 +439,7 @@ def test_routes_are_told_in_parts(offset: int, limit: int, numbers: Sequence[int
     scene = Scene()
     scene.core.on_brain_message(wants(peer()), 1.0)
     scene.speaker.has = [(f"203.0.113.{number}/32", "igp") for number in range(5)]
-    answer = scene.core.answer(AskRoutes("r1", offset, limit), 5.0)
-    assert isinstance(answer, RoutesAnswer)
-    assert (answer.count, answer.offset) == (5, max(0, offset))
-    assert answer.routes == tuple(scene.speaker.has[number] for number in numbers)
+    told = answer(scene.core, AskRoutes("r1", offset, limit), 5.0)
+    assert isinstance(told, RoutesAnswer)
+    assert (told.count, told.offset) == (5, max(0, offset))
+    assert told.routes == tuple(scene.speaker.has[number] for number in numbers)
