@@ -21,7 +21,8 @@ test: setup ## everything: check, then the real cluster tests on the lab (needs 
 	@$(PY) scripts/check.py
 	@$(PY) -m pytest -q -n2 --dist=worksteal -m whole tests/sim
 	@$(PY) -m lab prepare
-	@$(PY) -m pytest tests/shell tests/interop tests/lab
+	@$(PY) -m tests.interop.bgp
+	@$(PY) -m pytest tests/shell tests/interop tests/lab --ignore=tests/interop/bgp
 
 fuzz: setup ## coverage-guided garbage for every decoder, one minute each; SECONDS= and TARGETS= narrow it
 	@$(PY) -m tests.fuzz $(if $(SECONDS),--seconds $(SECONDS)) $(TARGETS)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from lab.light import LightLab
 
 FLOWS: Final = 12
+PORTS_ASKED: Final = 40
 RHYTHM_MS: Final = 1.0
 ECHO_PORT: Final = 81
 EXCLUDE: Final = "node.kubernetes.io/exclude-from-external-load-balancers"
@@ -74,7 +75,11 @@ class RoutedStage:
         self._tail: Tail | None = None
 
     def __enter__(self) -> Self:
-        """Let the flows begin."""
+        """Let the flows begin, once every node's kube-proxy knows the service.
+
+        A flow that met a node without its rules would stay lost: the kernel remembers it as it is.
+        """
+        self.until(self._is_served, "an answer over every node")
         observe = Observers(self.lab.site, urgent=True)
         watch = observe.udp(self.address, ECHO_PORT, interval_ms=RHYTHM_MS, flows=FLOWS)
         self._watch, self._tail = watch, Tail(watch.process.log_path)
@@ -91,6 +96,14 @@ class RoutedStage:
         if self._watch is not None:
             self._watch.process.stop(3.0)
             self._watch.process.discard()
+
+    def _is_served(self) -> bool:
+        """Ask from many ports, so that every node is met."""
+        if not self.is_whole():
+            return False
+        for _ in range(PORTS_ASKED):
+            self.lab.client.udp_ask(self.address, ECHO_PORT, b"1 ?", timeout_s=0.3)
+        return True
 
     def settle(self) -> None:
         """Wait until the router spreads over all nodes and every echo comes back."""

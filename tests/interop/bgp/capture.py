@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 BASE_LENGTH_MAX = 4096
+OURS = "(ip.src == 10.90.1.0/24 or ipv6.src == fd90::1:0/112 or sll.pkttype == 4)"
+"""What the shared node sent."""
 _PORTS = ("179", "1790", "1791")
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lab.build.apt import ensure_packages
-from tests.interop.bgp.capture import Capture
+from tests.interop.bgp.capture import OURS, Capture, describe
 from tests.interop.bgp.matrix import FAIL, IMPOSSIBLE, LACKS, PASS, Table
 from tests.interop.bgp.network import NODE, Network, sweep
 from tests.interop.bgp.node import Link, Node
@@ -79,7 +79,9 @@ class _Started(dict[str, "Router"]):
 @pytest.fixture
 def router(request: pytest.FixtureRequest, routers: dict[str, Router]) -> Router:
     """Give the router that the test is about."""
-    return routers[request.param]
+    found = routers[request.param]
+    request.node.user_properties.append(("release", (found.kind, found.release)))
+    return found
 
 
 @pytest.fixture
@@ -110,10 +112,15 @@ def node(bgp_network: Network, folder: Path) -> Iterator[Node]:
 
 @pytest.fixture(scope="session", autouse=True)
 def capture(bgp_network: Network, folder: Path) -> Iterator[Capture]:
-    """Capture what passes the shared node's link, from before the first packet."""
+    """Capture what passes the shared node's link, and have it judged in the end.
+
+    No BGP, BFD or router advertisement message of ours is malformed or wrong for the dissector.
+    """
     found = Capture(bgp_network.namespace(NODE), folder / "node.pcapng")
     yield found
     found.close()
+    complaints = found.judge().complaints(OURS)
+    assert not complaints, describe(complaints)
 
 
 @pytest.fixture
@@ -163,16 +170,19 @@ def pytest_runtest_makereport(item: pytest.Item) -> Any:
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     """Note a cell."""
     for key, cell in report.user_properties:
-        if key != "cell":
-            continue
-        name, router = cell  # type: ignore[misc]
-        if report.failed:
-            _TABLE.note(name, router, FAIL)
-        elif report.skipped:
-            text = str(report.longrepr)
-            _TABLE.note(name, router, LACKS if LACKS in text else IMPOSSIBLE)
-        elif report.when == "call":
-            _TABLE.note(name, router, PASS)
+        if key == "release":
+            kind, release = cell  # type: ignore[misc]
+            _TABLE.releases[kind] = release
+        if key == "cell" and (outcome := _outcome(report)):
+            _TABLE.note(*cell, outcome)  # type: ignore[misc]
+
+
+def _outcome(report: pytest.TestReport) -> str:
+    if report.failed:
+        return FAIL
+    if report.skipped:
+        return LACKS if LACKS in str(report.longrepr) else IMPOSSIBLE
+    return PASS if report.when == "call" else ""
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

@@ -26,6 +26,7 @@ LACKING: Final[Mapping[str, Mapping[str, str]]] = {
         "gobgp": _NO_BFD,
         "exabgp": _NO_BFD,
     },
+    "BFD, the router passive": {"gobgp": _NO_BFD, "exabgp": _NO_BFD},
     "BFD, passive": {"gobgp": _NO_BFD, "exabgp": _NO_BFD},
     "GTSM, one hop": {"exabgp": "answers connections with the TTL of the kernel"},
     "graceful restart": {"exabgp": _NO_TABLE},
@@ -37,7 +38,6 @@ LACKING: Final[Mapping[str, Mapping[str, str]]] = {
 }
 """Why a router cannot show something."""
 
-_FUNCTIONS: dict[str, str] = {}
 PASS, LACKS, FAIL, IMPOSSIBLE = "pass", "peer lacks it", "FAIL", "kernel lacks it"
 
 
@@ -66,6 +66,7 @@ class Table:
 
     def __init__(self) -> None:
         self.rows: dict[str, dict[str, str]] = {}
+        self.releases: dict[str, str] = {}
 
     def note(self, name: str, router: str, outcome: str) -> None:
         """Take one result; a failure is not forgotten."""
@@ -90,7 +91,7 @@ class Table:
             for router, reason in LACKING.get(name, {}).items()
             if row.get(router) == LACKS
         ]
-        return [*lines, "", *notes]
+        return [*lines, "", *self.releases.values(), *notes]
 
     @staticmethod
     def _line(name: str, cells: list[str], width: int, columns: list[int]) -> str:

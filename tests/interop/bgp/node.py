@@ -7,6 +7,7 @@ import signal
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import pytest
 
 from mercurylb.bgp.report import SessionReport
 from mercurylb.bgp.route import RouteGroup
@@ -57,8 +58,9 @@ class Node:
     def process(self) -> Announcer:
         """Return the announcer; fail if it has died."""
         assert self.announcer is not None
-        tail = (self.folder / "log").read_text()[-3000:]
-        assert self.announcer.process.poll() is None, f"the announcer has died: {tail}"
+        if self.announcer.process.poll() is not None:
+            tail = (self.folder / "log").read_text()[-3000:]
+            pytest.fail(f"the announcer has died: {tail}")
         return self.announcer
 
     def publish(self) -> None:
@@ -142,7 +144,6 @@ class Link:
         number = node.network.link_number() if node.number == 1 else 1
         self.name = f"n{node.number}x{number}"
         self.local = node.network.link_address(number, node=node.number, is_ipv6=is_ipv6)
-        self.local4 = node.network.link_address(number, node=node.number)
         self.remote = router.address(is_ipv6=is_ipv6, is_far=is_far)
         asn = router.asn if is_internal else ASN
         own = IPV6 if is_ipv6 else IPV4

@@ -28,12 +28,18 @@ SETTINGS = BfdSettings(receive_interval_ms=100, transmit_interval_ms=100, detect
 HOLD_S = 30
 
 
-def connect(meet: Meet, router: Router, settings: BfdSettings = SETTINGS, **how: object) -> Link:
+def connect(
+    meet: Meet,
+    router: Router,
+    settings: BfdSettings = SETTINGS,
+    timers: BfdTimers = TIMERS,
+    **how: object,
+) -> Link:
     """Bring BGP and BFD up."""
     link = meet(
         router,
         bfd=settings,
-        neighbor={"bfd": TIMERS, "hold_time_s": HOLD_S, "keepalive_time_s": 10},
+        neighbor={"bfd": timers, "hold_time_s": HOLD_S, "keepalive_time_s": 10},
         settings={"hold_time_s": HOLD_S},
         **how,
     )
@@ -94,6 +100,12 @@ def test_passive(router: Router, meet: Meet) -> None:
         receive_interval_ms=100, transmit_interval_ms=100, detect_multiplier=3, is_passive=True
     )
     connect(meet, router, settings)
+
+
+@capability("BFD, the router passive")
+def test_passive_router(router: Router, meet: Meet) -> None:
+    """A passive router hears us first, and is up then."""
+    connect(meet, router, timers=msgspec.structs.replace(TIMERS, is_passive=True))
 
 
 @pytest.mark.rule("bgp-native-2.14.admin-down", "bgp-native-2.14.coupling")

@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 _PORTS = itertools.count(20000)
 DELAY_MAX_S = 0.05
 """What a healthy neighbour may wait longer because of others."""
-NOISE_S = 0.45
-"""What the machine itself may add: this is no benchmark."""
+NOISE_MAX_S = 2.0
+"""What a busy machine may do to a few answers; whoever waits for a bad neighbour waits longer."""
 MEMORY_MAX_KIB = 24 * 1024
 BAD = "bad"
 
@@ -198,13 +198,14 @@ def healthy(besieged: Node) -> Iterator[Healthy]:
 
 def check_delay(healthy: Healthy, taken: list[float], what: str) -> None:
     """Print how long the answers took, and fail if they took far too long."""
-    middle, longest = taken[len(taken) // 2], taken[-1]
+    middle, most, longest = taken[len(taken) // 2], taken[len(taken) * 9 // 10], taken[-1]
     lag_s = healthy.node.process.observation.loop_lag_s
     print(  # noqa: T201
         f"\n{what}: {len(taken)} answers, median {middle * 1e3:.1f} ms,"
         f" longest {longest * 1e3:.1f} ms, loop lag {lag_s * 1e3:.1f} ms"
     )
-    assert longest < DELAY_MAX_S + NOISE_S
+    assert most < DELAY_MAX_S
+    assert longest < NOISE_MAX_S
 
 
 def memory_kib(node: Node) -> int:

@@ -256,6 +256,17 @@ def test_the_announcer_may_be_given_precedence(render: Any) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("port", "added"), [(179, ["NET_RAW", "NET_BIND_SERVICE"]), (1790, ["NET_RAW"])]
+)
+def test_a_low_port_to_listen_on_needs_a_capability(
+    render: Any, port: int, added: list[str]
+) -> None:
+    """BGP's own port is one of those that not everybody may have."""
+    container = render({"speaker": {"bgpListenPort": port}}).container("speaker")
+    assert container["securityContext"]["capabilities"]["add"] == added
+
+
 def test_the_speakers_pod_security_can_be_extended_and_replaced(render: Any) -> None:
     """Given keys win over the default user."""
     given = {"runAsUser": 7, "fsGroup": 8}

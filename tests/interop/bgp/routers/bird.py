@@ -41,7 +41,7 @@ class Bird(Router):
 
     def version(self) -> str:
         """Ask birdc."""
-        return self.birdc("show status").split("\n", 1)[0]
+        return " ".join(self.birdc("show status").split()[:2])
 
     def birdc(self, command: str) -> str:
         """Run a command."""
@@ -177,10 +177,6 @@ class Bird(Router):
             re.MULTILINE,
         )
         return found.group(1).lower() if found else ""
-
-    def withdrawals(self, name: str) -> int:
-        """Count the withdrawals that were received."""
-        return sum(int(n) for n in re.findall(r"Import withdraws:\s+(\d+)", self.raw(name)))
 
     def import_updates(self, name: str) -> int:
         """Count the prefixes that were received."""

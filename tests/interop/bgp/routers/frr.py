@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lab import netns
@@ -39,10 +41,10 @@ class Frr(Router):
 
     def start(self) -> None:
         """Start the daemons, zebra first."""
+        # The daemons drop their rights before they read: others must be able to enter.
+        self.folder = Path(tempfile.mkdtemp(prefix="mlb-frr-"))
         shutil.chown(self.folder, "frr", "frr")
         self.folder.chmod(0o755)
-        for parent in self.folder.parents[:3]:
-            parent.chmod(parent.stat().st_mode | 0o011)  # They drop their rights before they read.
         config = self.folder / "frr.conf"
         config.write_text(
             "frr defaults traditional\n"
@@ -79,10 +81,11 @@ class Frr(Router):
         """Stop the daemons, zebra last."""
         for daemon in reversed(self.daemons):
             daemon.close()
+        shutil.rmtree(self.folder)
 
     def version(self) -> str:
         """Ask vtysh."""
-        return self.vtysh("show version").split("\n", 1)[0]
+        return " ".join(self.vtysh("show version").split()[:2])
 
     def vtysh(self, *commands: str) -> str:
         """Run commands."""

@@ -50,7 +50,8 @@ class GoBgp(Router):
 
     def version(self) -> str:
         """Ask the program."""
-        return netns.command(["/usr/bin/gobgpd", "--version"]).stdout.strip()
+        number = netns.command(["/usr/bin/gobgpd", "--version"]).stdout.split()[-1]
+        return f"GoBGP {number}"
 
     def gobgp(self, *words: str) -> str:
         """Run a command."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import functools
 import ipaddress
 from typing import TYPE_CHECKING
 
@@ -153,6 +154,11 @@ class Router(abc.ABC):
     def flood(self, name: str, count: int) -> None:
         """Announce many routes to our node; for a router that passes nothing on."""
         raise NotImplementedError(name, count)
+
+    @functools.cached_property
+    def release(self) -> str:
+        """Tell which release it is, asked once."""
+        return self.version()
 
     @abc.abstractmethod
     def version(self) -> str:
