@@ -48,8 +48,12 @@ class StatusKeeper(Generic[T]):
         """What the keys of creations begin with; the service follows."""
         self._by_service: dict[str, dict[str, T]] = {}
         self._service_of: dict[str, str] = {}
+        self._under_way: dict[str, Operation] = {}
+        """The latest operation of each key whose outcome is not known."""
         self._created: dict[str, str] = {}
-        """Objects that were created and which the watch has not brought yet, by service."""
+        """The service of each object that was created and which the watch has not brought yet."""
+        self._awaited: set[str] = set()
+        """Services that have an object in `_created`."""
 
     def take_dirty(self) -> set[str]:
         """Sort changed objects to their services; give the services that are touched."""
@@ -67,8 +71,11 @@ class StatusKeeper(Generic[T]):
                 service = self._service_of[key] = item.service_key
                 self._by_service.setdefault(service, {})[key] = item
                 touched.add(service)
-                if self._created.get(service) == key:
-                    del self._created[service]
+            created_for = self._created.pop(key, None)
+            if created_for is not None:
+                # Whether it came, or came and went at once.
+                self._awaited.discard(created_for)
+                touched.add(created_for)
         return touched
 
     def items_of(self, services: Iterable[str]) -> list[T]:
@@ -76,21 +83,28 @@ class StatusKeeper(Generic[T]):
         return [item for service in services for item in self._by_service.get(service, {}).values()]
 
     def submit(self, operations: Mapping[str, Operation]) -> None:
-        """Write what is not being written; what is follows when it has come back."""
+        """Write what is not being written already; another write of the same object follows it."""
         for key, operation in operations.items():
-            is_creation = operation.verb is Verb.CREATE
-            service = key.removeprefix(self._creates)
-            if self._writer.is_busy(key) or (is_creation and service in self._created):
+            if self._under_way.get(key) == operation:
                 continue
-            if is_creation:
-                self._writer.submit(key, operation, self._on_created)
-            else:
-                self._writer.submit(key, operation)
+            if operation.verb is Verb.CREATE and self._service_created(key) in self._awaited:
+                continue
+            self._under_way[key] = operation
+            self._writer.submit(key, operation, self._on_outcome)
 
-    def _on_created(self, outcome: Outcome) -> None:
+    def _service_created(self, key: str) -> str:
+        return key.removeprefix(self._creates)
+
+    def _on_outcome(self, outcome: Outcome) -> None:
+        if self._under_way.get(outcome.key) is outcome.operation:
+            del self._under_way[outcome.key]
+        if outcome.operation.verb is not Verb.CREATE:
+            return
         if outcome.result is Result.DONE:
-            made = msgspec.json.decode(outcome.body, type=Identified).metadata
-            if key_of(made) not in self._store:
-                self._created[outcome.key.removeprefix(self._creates)] = key_of(made)
+            made = key_of(msgspec.json.decode(outcome.body, type=Identified).metadata)
+            if made not in self._store:
+                service = self._service_created(outcome.key)
+                self._created[made] = service
+                self._awaited.add(service)
         elif outcome.result is not Result.SUPERSEDED:
             log.warning("speaker.status_refused", key=outcome.key, error=outcome.error)

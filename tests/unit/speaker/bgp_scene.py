@@ -14,6 +14,7 @@ from mercurylb.api.service_bgp_status import ServiceBGPStatus
 from mercurylb.kube.operation import Operation, Verb
 from mercurylb.kube.reflector import Applied, Deleted
 from mercurylb.kube.store import Store
+from mercurylb.kube.writer import Outcome, Result
 from mercurylb.speaker.bgp_reporter import BgpReporter
 from mercurylb.speaker.l2_status import Author
 from mercurylb.speaker.metrics import SpeakerMetrics
@@ -87,10 +88,6 @@ class Scene:
             metrics=SpeakerMetrics(self.registry),
         )
 
-    def is_busy(self, key: str) -> bool:
-        del key
-        return False
-
     def submit(self, key: str, operation: Operation, on_outcome: Any = None) -> None:
         self.writes.append((key, operation))
         self.callbacks[key] = on_outcome
@@ -105,9 +102,12 @@ class Scene:
         return step
 
     def written(self) -> list[tuple[str, Any]]:
-        """Give verb and what it is about of each write since the last call."""
+        """Give verb and what it is about of each write since the last call; all is done then."""
         found = []
         for key, operation in self.writes:
+            made = {"name": f"bgp-{key.rpartition('/')[2]}", "namespace": "metallb"}
+            body = msgspec.json.encode({"metadata": made})
+            self.callbacks[key](Outcome(key, operation, Result.DONE, body))
             body = msgspec.json.decode(operation.body) if operation.body else {}
             if operation.verb is Verb.CREATE:
                 found.append(("CREATE", key.removeprefix("bgp create ")))

@@ -12,7 +12,6 @@ from mercurylb.api.ip_address_pool import IPAddressPool
 from mercurylb.api.service import Service
 from mercurylb.kube.operation import Verb
 from mercurylb.kube.reflector import Applied, Deleted
-from mercurylb.kube.writer import Outcome, Result
 from mercurylb.telemetry import logs as log
 from tests.unit.speaker.bgp_scene import OWNER, Scene
 from tests.unit.speaker.test_view import ADDRESS
@@ -177,18 +176,13 @@ def test_an_object_is_created_and_then_filled_in(scene: Scene) -> None:
 def test_what_is_created_is_not_created_twice(scene: Scene) -> None:
     """Between the answer and its echo there is an object that nobody sees."""
     scene.step()
-    (key,) = scene.callbacks
-    made = {"metadata": {"name": "bgp-a", "namespace": "metallb"}}
-    body = msgspec.json.encode(made)
-    operation = scene.writes[0][1]
-    scene.callbacks[key](Outcome(key, operation, Result.DONE, body))
-    scene.written()
+    assert scene.written() == [("CREATE", "default/web")]
     scene.cluster.advertisement("all", peers=["p1"])
     scene.step()
     assert scene.written() == []
-    scene.arrive("bgp-a", "web")
+    scene.arrive("bgp-web", "web")
     scene.step()
-    assert scene.written() == [("bgp-a", ["p1"])]
+    assert scene.written() == [("bgp-web", ["p1"])]
 
 
 @pytest.mark.rule("bgp-7.table", "bgp-7.changed-only", "bgp-7.empty", "bgp-7.prefix")
