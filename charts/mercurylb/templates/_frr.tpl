@@ -2,12 +2,18 @@
 
 {{/* Value of METALLB_BGP_TYPE; empty is native. */}}
 {{- define "mercurylb.bgpType" -}}
-{{- if .Values.speaker.frr.enabled -}}frr{{- else if .Values.frrk8s.external -}}frr-k8s{{- end -}}
+{{- if .Values.speaker.frr.enabled -}}frr{{- else if include "mercurylb.hasFrrK8s" . -}}frr-k8s{{- end -}}
+{{- end -}}
+
+{{/* "yes" when frr-k8s speaks BGP: the one of this release, or another. */}}
+{{- define "mercurylb.hasFrrK8s" -}}
+{{- if or .Values.frrk8s.enabled .Values.frrk8s.external -}}yes{{- end -}}
 {{- end -}}
 
 {{- define "mercurylb.frrImage" -}}
-image: {{ printf "%s:%s" .Values.speaker.frr.image.repository (toString .Values.speaker.frr.image.tag) | quote }}
-{{- with .Values.speaker.frr.image.pullPolicy }}
+{{- $image := .Values.speaker.frr.image -}}
+image: {{ include "mercurylb.imageName" (dict "root" . "repository" $image.repository "tag" $image.tag) | quote }}
+{{- with $image.pullPolicy }}
 imagePullPolicy: {{ . }}
 {{- end }}
 {{- end -}}
@@ -40,11 +46,7 @@ resources:
 - name: cp-reloader
   {{- include "mercurylb.image" $self | nindent 2 }}
   securityContext:
-    allowPrivilegeEscalation: false
-    readOnlyRootFilesystem: true
-    capabilities:
-      drop:
-        - ALL
+    {{- include "mercurylb.containerSecurity" (dict "add" list) | nindent 4 }}
   command: ["/usr/bin/mercurylb-frr-reloader", "--install", "/etc/frr_reloader/frr-reloader"]
   volumeMounts:
     - name: reloader
@@ -140,11 +142,7 @@ resources:
   securityContext:
     runAsUser: 100
     runAsGroup: 101
-    allowPrivilegeEscalation: false
-    readOnlyRootFilesystem: true
-    capabilities:
-      drop:
-        - ALL
+    {{- include "mercurylb.containerSecurity" (dict "add" list) | nindent 4 }}
   volumeMounts:
     - name: frr-sockets
       mountPath: /var/run/frr

@@ -10,9 +10,11 @@ MetalLB's chart can be upgraded in place: the selectors stay what they were.
 {{- .Values.nameOverride | default "metallb" | trunc 63 | trimSuffix "-" -}}
 {{- end -}}
 
+{{/* A release that bears the name of either product is the full name itself. */}}
 {{- define "mercurylb.fullname" -}}
 {{- $name := .Values.nameOverride | default "metallb" -}}
-{{- $derived := ternary .Release.Name (printf "%s-%s" .Release.Name $name) (contains $name .Release.Name) -}}
+{{- $isPlain := or (contains $name .Release.Name) (contains .Chart.Name .Release.Name) -}}
+{{- $derived := ternary .Release.Name (printf "%s-%s" .Release.Name $name) $isPlain -}}
 {{- .Values.fullnameOverride | default $derived | trunc 63 | trimSuffix "-" -}}
 {{- end -}}
 
@@ -45,7 +47,32 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- if and .Values.speaker.enabled .Values.speaker.memberlist.enabled -}}yes{{- end -}}
 {{- end -}}
 
-{{/* "yes" when the controller answers the API server's webhooks. */}}
+{{/* "yes" when the controller answers the API server's webhooks; never in the shadow of another. */}}
 {{- define "mercurylb.hasWebhooks" -}}
-{{- if and .Values.controller.enabled (ne (toString .Values.controller.webhookMode) "disabled") -}}yes{{- end -}}
+{{- if and .Values.controller.enabled (not .Values.shadow) (ne (toString .Values.controller.webhookMode) "disabled") -}}yes{{- end -}}
+{{- end -}}
+
+{{/*
+Rules of a role; takes a dictionary of root and rules, the template that has them. In the shadow of
+another load balancer nothing is written, so only rights to read remain, and to ask who scrapes.
+*/}}
+{{- define "mercurylb.rules" -}}
+{{- $text := include .rules .root -}}
+{{- if .root.Values.shadow -}}
+{{- $kept := list -}}
+{{- range $rule := fromYamlArray $text -}}
+{{- $verbs := list -}}
+{{- range $verb := $rule.verbs -}}
+{{- if or (has $verb (list "get" "list" "watch")) (has "tokenreviews" $rule.resources) (has "subjectaccessreviews" $rule.resources) -}}
+{{- $verbs = append $verbs $verb -}}
+{{- end -}}
+{{- end -}}
+{{- if $verbs -}}
+{{- $kept = append $kept (set (deepCopy $rule) "verbs" $verbs) -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml $kept -}}
+{{- else -}}
+{{- $text -}}
+{{- end -}}
 {{- end -}}

@@ -5,7 +5,13 @@ and component (controller or speaker).
 
 {{- define "mercurylb.image" -}}
 {{- $image := (index .root.Values .component).image -}}
-image: {{ printf "%s:%s" $image.repository ($image.tag | default .root.Chart.AppVersion | toString) | quote }}
+{{- $repository := $image.repository -}}
+{{- $tag := $image.tag | default .root.Chart.AppVersion -}}
+{{- if include "mercurylb.isForeignImage" . -}}
+{{- $repository = include "mercurylb.ownRepository" .root -}}
+{{- $tag = .root.Chart.AppVersion -}}
+{{- end -}}
+image: {{ include "mercurylb.imageName" (dict "root" .root "repository" $repository "tag" $tag) | quote }}
 {{- with $image.pullPolicy }}
 imagePullPolicy: {{ . }}
 {{- end }}
@@ -118,4 +124,28 @@ runtimeClassName: {{ . | quote }}
 imagePullSecrets:
   {{- toYaml . | nindent 2 }}
 {{- end }}
+{{- end -}}
+
+{{/* What a container of ours may do: nothing, but for the capabilities in add. */}}
+{{- define "mercurylb.containerSecurity" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities:
+  drop: ["ALL"]
+  {{- with .add }}
+  add: {{ toJson . }}
+  {{- end }}
+seccompProfile:
+  type: RuntimeDefault
+{{- end -}}
+
+{{/* Labels and hook of what only exists for a test; takes a dictionary of root and weight. */}}
+{{- define "mercurylb.testMetadata" -}}
+labels:
+  {{- include "mercurylb.labels" .root | nindent 2 }}
+  app.kubernetes.io/component: test
+annotations:
+  helm.sh/hook: test
+  helm.sh/hook-weight: {{ .weight | quote }}
+  helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
 {{- end -}}
