@@ -33,6 +33,7 @@ def command() -> click.Group:
     from mercurylb.cli.plan import plan  # noqa: PLC0415
     from mercurylb.cli.snapshot import snapshot  # noqa: PLC0415
     from mercurylb.cli.validate import validate  # noqa: PLC0415
+    from mercurylb.cli.verify import verify  # noqa: PLC0415
     from mercurylb.cli.who import who  # noqa: PLC0415
 
     @click.group(epilog=EXIT_CODES)
@@ -47,7 +48,7 @@ def command() -> click.Group:
         fish_source.
         """
 
-    for each in (explain, who, bgp, validate, plan, snapshot, migrate):
+    for each in (explain, who, bgp, verify, validate, plan, snapshot, migrate):
         mercurylb.add_command(each)
     return mercurylb
 
