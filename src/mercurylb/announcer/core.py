@@ -50,13 +50,14 @@ from mercurylb.membership.member import (
     SendDatagram,
     StreamDecoder,
 )
-from mercurylb.plan.desired import BrainMessage, DesiredState, Observation
+from mercurylb.plan.desired import BrainMessage, DesiredState, Detections, Observation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from mercurylb.layer2.interface import NodeInterfaces
     from mercurylb.layer2.responder import OwnedAddresses, Responder
+    from mercurylb.membership.member import DownReason
 
 REFRESH_INTERVAL_S = 0.3
 
@@ -100,6 +101,7 @@ class AnnouncerCore:
         self._has_carrier = True
         self._peers: frozenset[str] = frozenset()
         self._notebook = Notebook()
+        self._detections = Detections()
         self._refresh_at: float | None = None
         self._refreshed_at = float("-inf")
         self._seen_owned = responder.owned
@@ -235,6 +237,7 @@ class AnnouncerCore:
             members=observing.member_states(self.membership, now),
             conflicts=observing.conflicts(self.responder, now),
             drops=observing.drops(self.responder, self.membership, others),
+            detections=self._detections,
             scheduling=scheduling,
         )
 
@@ -271,7 +274,7 @@ class AnnouncerCore:
                     applied.append(Tell("membership.up", {"node": node}))
                 case MemberDown(node=node, reason=reason):
                     applied += self._take_live(now)
-                    applied.append(Tell("membership.down", {"node": node, "reason": reason.value}))
+                    applied.append(self._tell_down(node, reason, now))
                 case MemberNote(node=node, note=received):
                     applied += self._take_note(node, received, now)
                 case MemberHearsUs():
@@ -282,6 +285,15 @@ class AnnouncerCore:
                     applied += self._take_live(now)
                     applied.append(Finish())
         return applied
+
+    def _tell_down(self, node: str, reason: DownReason, now: float) -> Tell:
+        """Tell of a loss; who found it out knows for how long nothing had been heard."""
+        fields: dict[str, object] = {"node": node, "reason": reason.value}
+        seen = next((view for view in self.membership.views(now) if view.node == node), None)
+        if seen is not None and seen.silent_s is not None:
+            self._detections = self._detections.added(seen.silent_s)
+            fields["silent_ms"] = round(seen.silent_s * 1000)
+        return Tell("membership.down", fields)
 
     def _take_live(self, now: float) -> list[CoreEffect]:
         live = self.membership.live()

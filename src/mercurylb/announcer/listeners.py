@@ -1,7 +1,8 @@
 """The sockets that accept connections of BGP peers: one per family and VRF, none without a port.
 
-A listener knows the password of every peer; whoever is no peer is not talked to. What cannot be
-had now, because another BGP daemon has the port, is tried again every `RETRY_S`.
+A listener knows the password of every peer; whoever is no peer is not talked to, and neither is a
+peer whose password the kernel does not take: the others are. What cannot be had now, because
+another BGP daemon has the port, is tried again every `RETRY_S`.
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ class Listeners:
         self._keys: dict[Which, dict[str, PeerSettings]] = {}
         self._peers: dict[str, PeerSettings] = {}
         self._failed = ""
+        self._refused = ""
         self._retry: asyncio.TimerHandle | None = None
 
     def take(self, peers: tuple[PeerSettings, ...]) -> None:
@@ -64,13 +66,13 @@ class Listeners:
         for which in sorted(self._listeners.keys() - wanted.keys()):
             self._listeners.pop(which).close()
             del self._keys[which]
-        failed = ""
+        failed = self._refused = ""
         for which, its_peers in sorted(wanted.items()):
             try:
                 self._open(which, its_peers)
             except LinkError as error:
                 failed = str(error)
-        self._say(failed)
+        self._say(failed or self._refused)
 
     def on_links(self, links: Iterable[Link]) -> None:
         """Listen anew in a VRF whose device was made anew."""
@@ -128,8 +130,12 @@ class Listeners:
                     )
         for address, peer in sorted(peers.items()):
             if address and address not in known and _secrets(peer) != (None, None):
-                listener.add_key(tcp_settings(peer, address, ""))
-                known[address] = peer
+                try:
+                    listener.add_key(tcp_settings(peer, address, ""))
+                except LinkError as error:
+                    self._refused = f"peer {peer.name} is not accepted: {error}"
+                else:
+                    known[address] = peer
 
     def _accepted(self, sock: socket.socket, remote: str, scope: int, vrf: str) -> None:
         interface = ""
@@ -140,11 +146,16 @@ class Listeners:
                 interface = ""
         name = self._match(remote, interface=interface, vrf=vrf)
         peer = None if name is None else self._peers.get(name)
-        if peer is None:
+        if peer is None or not self._has_key(peer):
             self.strangers_count += 1
             sock.close()
             return
         self._on_accepted(sock, peer)
+
+    def _has_key(self, peer: PeerSettings) -> bool:
+        """Return whether the kernel has seen to it that the peer knows its password."""
+        known = self._keys.get(_which(peer), {})
+        return _secrets(peer) == (None, None) or not peer.address or peer.address in known
 
     def _say(self, failed: str) -> None:
         """Say once what cannot be had, and try again."""

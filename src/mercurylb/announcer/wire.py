@@ -77,7 +77,7 @@ class Wire:
         self.core = AnnouncerCore(settings.node, membership, responder, lease_s=settings.lease_s)
         self._driver: Driver[CoreEffect] = Driver(self.core, self._perform)
         self._fence = Fence()
-        self._ports = Ports(self.core, self._driver, self._fence, on_retry=self._retry_interfaces)
+        self._ports = Ports(self.core, self._driver, self._fence, on_broken=self._tell_links)
         self._turns = Turns()
         self._routing: RoutingWire | None = None
         self._links_known: list[Link] | None = None
@@ -160,16 +160,14 @@ class Wire:
         if self._gossip is not None:
             self._gossip.on_links(links)
         self._carrier.on_links(links)
-        self._tell_links(self._found)
+        self._tell_links()
         if self._routing is not None:
             self._routing.on_links(links)
 
-    def _retry_interfaces(self, broken: frozenset[int]) -> None:
-        self._tell_links(without(self._found, broken))
-        self._tell_links(self._found)
-
-    def _tell_links(self, found: NodeInterfaces) -> None:
+    def _tell_links(self) -> None:
+        """Tell the core of every link that can be used."""
         now = self._driver.catch_up()
+        found = without(self._found, self._ports.broken)
         has_carrier = self._carrier.is_running
         self._driver.take(self.core.on_links(found, now, has_carrier=has_carrier))
 

@@ -18,7 +18,6 @@ from mercurylb.api.meta import OwnerReference
 from mercurylb.config.resources import FRR, NATIVE
 from mercurylb.controller.desk import Desk
 from mercurylb.controller.memberlist_secret import ensure_secret
-from mercurylb.controller.metrics import ControllerMetrics
 from mercurylb.kube.access import AccessReviewer
 from mercurylb.kube.backoff import CONTROLLER_CAP_S
 from mercurylb.kube.client import KubeClient
@@ -117,7 +116,7 @@ class _App:
                 owner=owner,
                 lb_class=self._settings.lb_class,
                 backend=self._backend,
-                metrics=ControllerMetrics(registry),
+                registry=registry,
                 dice=self._dice,
             )
             group.create_task(self._stop(told, desk, elector))

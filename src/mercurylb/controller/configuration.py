@@ -53,7 +53,7 @@ class Configuration:
         metrics = self._outlets.metrics.config
         metrics.updates.add(1)
         config, error = self._compile()
-        metrics.note_config(is_accepted=not error)
+        metrics.note_config(is_accepted=not error, problems=len(error.splitlines()))
         self._outlets.reporter.report(error)
         if config is None or error:
             log.error("config.rejected", problems=error.splitlines())

@@ -12,6 +12,7 @@ import time
 from typing import TYPE_CHECKING
 
 from mercurylb.api.configuration_state import CONTROLLER_NAME, POOL_CONDITION
+from mercurylb.controller.metrics import ControllerMetrics
 from mercurylb.controller.precedence import AfterWrites
 from mercurylb.controller.reconciler import Reconciler
 from mercurylb.controller.surroundings import Outlets, Stores
@@ -27,16 +28,17 @@ from mercurylb.kube.kinds import (
 from mercurylb.kube.watch import Selection
 from mercurylb.kube.writer import Writer
 from mercurylb.telemetry import logs as log
+from mercurylb.telemetry.api_metrics import add_api_metrics
 
 if TYPE_CHECKING:
     from random import Random
 
     from mercurylb.api.configuration_state import ConfigurationState
     from mercurylb.api.meta import OwnerReference
-    from mercurylb.controller.metrics import ControllerMetrics
     from mercurylb.kube.elector import Leadership
     from mercurylb.kube.informers import Informers
     from mercurylb.kube.store import Store
+    from mercurylb.telemetry.metrics import Registry
 
 COMPONENT = "metallb-controller"
 CONDITION_MANAGER = "poolReconciler"
@@ -57,7 +59,7 @@ class Desk:
         owner: OwnerReference,
         lb_class: str,
         backend: str,
-        metrics: ControllerMetrics,
+        registry: Registry,
         dice: Random,
     ) -> None:
         self._informers = informers
@@ -67,7 +69,7 @@ class Desk:
         self._owner = owner
         self._lb_class = lb_class
         self._backend = backend
-        self._metrics = metrics
+        self._metrics = ControllerMetrics(registry)
         self._is_closed = False
         self._listed_in = 0
         """The term in which the caches began to be filled."""
@@ -77,6 +79,7 @@ class Desk:
         )
         self._stores = self._add_stores() if allocates else None
         self._writer = Writer(leadership, random=dice, log=log)
+        add_api_metrics(registry, writes=self._writer.counts, watches=informers.counts)
         self._recorder = EventRecorder(
             AfterWrites(leadership, self._writer), component=COMPONENT, random=dice, log=log
         )
@@ -126,6 +129,7 @@ class Desk:
             await self._informers.relist()
         if term != self._leadership.term:
             return
+        self._metrics.leader.set(1)
         reporter = self._reporter()
         reconciler = self._reconciler(reporter)
         reporter.observe(self._states.get(f"{self._namespace}/{CONTROLLER_NAME}"))
@@ -137,6 +141,7 @@ class Desk:
             # The bell may be rung already; whoever else has something to do is let through.
             await asyncio.sleep(0)
             await self._informers.wakeup.wait()
+        self._metrics.leader.set(0)
         reporter.close()
         if reconciler is not None:
             reconciler.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mercurylb.controller.stopwatch import BOUNDS_S, Stopwatch
 from mercurylb.telemetry.daemon import ConfigMetrics
 
 if TYPE_CHECKING:
@@ -32,6 +33,19 @@ class ControllerMetrics:
             (registry.gauge(f"metallb_allocator_{name}", text, ("pool",)), counter)
             for name, counter, text in _FAMILIES
         ]
+        self.leader = registry.gauge(
+            "mercurylb_controller_leader", "1 while this replica acts, 0 while it stands by."
+        )
+        self.pending = registry.gauge(
+            "mercurylb_allocator_services_pending", "Services that wait for an address."
+        )
+        self.assignment = Stopwatch(
+            registry.histogram(
+                "mercurylb_allocator_assignment_seconds",
+                "From a service's being looked at to its addresses' being written.",
+                BOUNDS_S,
+            )
+        )
 
     def note_pools(self, counters: Iterable[PoolCounters]) -> None:
         """Replace the series of all pools; those of a removed pool go."""

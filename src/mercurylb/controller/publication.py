@@ -148,6 +148,7 @@ class Publisher:
             return
         if outcome.result is Result.DONE:
             self._refusals.pop(key, None)
+            self._outlets.metrics.assignment.end(key)
             return
         if outcome.result in (Result.SUPERSEDED, Result.FENCED):
             return

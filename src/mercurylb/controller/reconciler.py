@@ -25,6 +25,7 @@ from mercurylb.controller.configuration import Configuration
 from mercurylb.controller.pool_report import PoolReporter
 from mercurylb.controller.publication import Publisher
 from mercurylb.controller.service_report import ServiceReporter
+from mercurylb.plan.decision import Outcome
 from mercurylb.plan.service import adopt_all, is_ours, plan_all, plan_deleted, still_waits
 from mercurylb.telemetry import logs as log
 
@@ -85,6 +86,7 @@ class Reconciler:
         if self._configuration.in_force is None:
             return  # The first configuration will have every service looked at.
         self._decide(dirty)
+        self._outlets.metrics.pending.set(len(self._waiting))
         self._pool_reporter.report(is_due=is_first or bool(dirty_pools))
 
     def close(self) -> None:
@@ -92,6 +94,8 @@ class Reconciler:
         self._publisher.close()
         self._outlets.writer.discard_all()
         self._service_reporter.close()
+        self._outlets.metrics.assignment.clear()
+        self._outlets.metrics.pending.set(0)
         self._pool_reporter.close()
 
     def _has_other_config(self) -> bool:
@@ -132,6 +136,7 @@ class Reconciler:
         Those who were in the queue stay where they are, unless there are many newcomers.
         """
         self._queue |= dirty
+        self._outlets.metrics.assignment.begin(dirty)
         many = len(dirty) > BATCH_MAX
         services = adopt_all(self._ours(tuple(self._queue if many else dirty)), book=self.book)
         for service in services:
@@ -147,7 +152,10 @@ class Reconciler:
         """Decide about some services, and only then hand the decisions on."""
         for key in keys:
             del self._queue[key]
-        decisions = plan_all(self._ours(keys), book=self.book, now=self._now())
+        ours = self._ours(keys)
+        for key in set(keys).difference(service.metadata.key for service in ours):
+            self._outlets.metrics.assignment.drop(key)
+        decisions = plan_all(ours, book=self.book, now=self._now())
         for decision in decisions:
             service = self._stores.services.get(decision.service)
             if service is not None:
@@ -166,6 +174,8 @@ class Reconciler:
             self._waiting[key] = None
         else:
             self._waiting.pop(key, None)
+        if decision.outcome is not Outcome.ASSIGNED:
+            self._outlets.metrics.assignment.drop(key)
         self._service_reporter.report(service, decision)
         self._publisher.publish(service, decision)
 
@@ -205,5 +215,6 @@ class Reconciler:
     def _forget(self, key: str) -> None:
         self._queue.pop(key, None)
         self._waiting.pop(key, None)
+        self._outlets.metrics.assignment.drop(key)
         self._service_reporter.forget(key)
         self._publisher.forget(key)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from mercurylb.kube.backoff import CAP_S
 from mercurylb.kube.store import Store, Wakeup
 from mercurylb.kube.watch import EVERYTHING, Selection
-from mercurylb.kube.watcher import Watcher
+from mercurylb.kube.watcher import WatchCounts, Watcher
 
 if TYPE_CHECKING:
     import asyncio
@@ -30,11 +30,17 @@ class Informers:
         self._random = random
         self._log = log
         self._watchers: list[Watcher[Any]] = []
+        self._counts: list[WatchCounts] = []
 
     @property
     def has_synced(self) -> bool:
         """Tell whether there are stores, and every one has seen a complete list."""
         return bool(self._watchers) and all(watcher.store.has_synced for watcher in self._watchers)
+
+    @property
+    def counts(self) -> list[WatchCounts]:
+        """What happened so far, watch by watch; grows with `add`."""
+        return self._counts
 
     def add(self, resource: Resource[T], selection: Selection = EVERYTHING) -> Store[T]:
         """Make a store of a kind; it fills once `start` was called."""
@@ -50,6 +56,7 @@ class Informers:
                 retry_cap_s=self._retry_cap_s,
             )
         )
+        self._counts.append(self._watchers[-1].counts)
         return store
 
     def start(self, group: asyncio.TaskGroup) -> None:

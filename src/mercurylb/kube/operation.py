@@ -48,6 +48,8 @@ class Operation(msgspec.Struct, frozen=True):
     subresource: str | None = None
     field_manager: str = ""
     """Needed by APPLY, which is always forced: fields we own are ours."""
+    is_dry_run: bool = False
+    """Whether the API server is only to say what it would do."""
 
     @property
     def path(self) -> str:
@@ -61,6 +63,8 @@ class Operation(msgspec.Struct, frozen=True):
         params = {"fieldManager": self.field_manager} if self.field_manager else {}
         if self.verb is Verb.APPLY:
             params["force"] = "true"
+        if self.is_dry_run:
+            params["dryRun"] = "All"
         return params
 
 

@@ -112,8 +112,12 @@ class Census:
             if name == self.node:
                 continue
             contact = detector.contact(name)
-            heard_at = contact.heard_at if contact is not None and contact.is_watched else None
             is_alive = self.is_alive(member)
+            silent_s: float | None = None
+            if contact is not None and not is_alive:
+                silent_s = contact.silent_s
+            elif contact is not None and contact.is_watched and contact.heard_at is not None:
+                silent_s = now - contact.heard_at
             views.append(
                 MemberView(
                     node=name,
@@ -121,7 +125,7 @@ class Census:
                     state=self._state(member),
                     reason="" if is_alive else self.reason(name).value,
                     is_ours=member.meta.startswith(OURS),
-                    silent_s=None if heard_at is None else now - heard_at,
+                    silent_s=silent_s,
                 )
             )
         return views

@@ -134,7 +134,8 @@ class MemberView(msgspec.Struct, frozen=True):
     is_ours: bool = True
     """It is one of our announcers, watched by the fast detector; False: by gossip alone."""
     silent_s: float | None = None
-    """Since anything was heard from it directly; None if nothing ever was or need be."""
+    """Since anything was heard from it directly, or how long nothing had been when this node found
+    it dead; None if nothing ever was or need be, and if others found it dead."""
 
 
 class StreamDecoder(Protocol):

@@ -178,10 +178,10 @@ class _Groups:
         self._sockets: list[tuple[socket.socket, set[bytes]]] = []
 
     def join(self, group: bytes) -> None:
-        if not self._sockets or len(self._sockets[-1][1]) >= GROUPS_PER_SOCKET:
-            self._sockets.append((socket.socket(socket.AF_INET6, socket.SOCK_DGRAM), set()))
-        sock, groups = self._sockets[-1]
         try:
+            if not self._sockets or len(self._sockets[-1][1]) >= GROUPS_PER_SOCKET:
+                self._sockets.append((socket.socket(socket.AF_INET6, socket.SOCK_DGRAM), set()))
+            sock, groups = self._sockets[-1]
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, self._request(group))
         except OSError as error:
             raise LinkError(self._interface.name, f"join: {error}", errno=error.errno) from error

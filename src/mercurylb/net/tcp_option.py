@@ -218,7 +218,11 @@ def _set_md5(sock: socket.socket, settings: TcpSettings, key: Key) -> None:
         if error.errno == errno.ENOENT and not key.octets:
             return  # There was none to remove.
         lacks = error.errno in {errno.ENOPROTOOPT, errno.EOPNOTSUPP}
-        message = "this kernel does not have it" if lacks else str(error)
+        message = (
+            "this kernel does not have it: use one with CONFIG_TCP_MD5SIG, or no password"
+            if lacks
+            else str(error)
+        )
         raise LinkError("TCP MD5", message, errno=error.errno) from error
 
 

@@ -11,6 +11,9 @@ one that is alive.
 
 from __future__ import annotations
 
+import bisect
+from typing import Final
+
 import msgspec
 
 from mercurylb.bfd.report import BfdReport
@@ -96,6 +99,8 @@ class MemberState(msgspec.Struct, frozen=True):
     is_ours: bool = True
     """Watched by the fast detector; False: known by gossip alone, as MetalLB's speakers are."""
     silent_s: float | None = None
+    """Since its last proof of life, as far as this node waits for one; of one that is down, how
+    long it had been silent when this node found it dead."""
 
 
 class Conflict(msgspec.Struct, frozen=True):
@@ -122,6 +127,23 @@ class Count(msgspec.Struct, frozen=True):
     count: int
 
 
+DETECTION_BOUNDS_S: Final = (0.1, 0.25, 0.5, 0.75, 1.0, 2.0, 5.0, 10.0)
+
+
+class Detections(msgspec.Struct, frozen=True):
+    """How long members had been silent when this node found them dead, since it started."""
+
+    counts: tuple[int, ...] = (0,) * (len(DETECTION_BOUNDS_S) + 1)
+    """Up to each of `DETECTION_BOUNDS_S`, each once, and above the last."""
+    sum_s: float = 0.0
+
+    def added(self, silent_s: float) -> Detections:
+        """Return these and one more."""
+        index = bisect.bisect_left(DETECTION_BOUNDS_S, silent_s)
+        counts = tuple(count + (at == index) for at, count in enumerate(self.counts))
+        return Detections(counts, self.sum_s + silent_s)
+
+
 class Observation(msgspec.Struct, frozen=True, tag="observation"):
     """Everything the announcer knows; replaces whatever it told before."""
 
@@ -144,6 +166,7 @@ class Observation(msgspec.Struct, frozen=True, tag="observation"):
     sessions: tuple[SessionReport, ...] = ()
     """Every configured BGP peer, by name."""
     bfd: tuple[BfdReport, ...] = ()
+    detections: Detections = Detections()
     scheduling: str = ""
     """What the kernel granted the announcer, such as `round robin 10`."""
 

@@ -58,6 +58,7 @@ from mercurylb.speaker.session_reporter import SessionReporter
 from mercurylb.speaker.stores import Identity, Stores
 from mercurylb.speaker.view import Step, View
 from mercurylb.telemetry import logs as log
+from mercurylb.telemetry.api_metrics import add_api_metrics
 from mercurylb.telemetry.daemon import (
     Stopped,
     run_until_stopped,
@@ -163,6 +164,7 @@ class _Brain:
         )
         self._view = View(stores, identity)
         self._writer = Writer(client, random=dice, log=log)
+        add_api_metrics(self._registry, writes=self._writer.counts, watches=self._informers.counts)
         self._recorder = EventRecorder(client, component=COMPONENT, host=node, random=dice, log=log)
         self._backend = make_backend(
             identity.backend,
@@ -326,7 +328,9 @@ class _Brain:
 
     def _note_configuration(self, step: Step, reporter: ConfigurationReporter) -> None:
         """Tell how the newest configuration fared; the same refusal is logged once."""
-        self._metrics.config.note_config(is_accepted=not step.error)
+        self._metrics.config.note_config(
+            is_accepted=not step.error, problems=len(step.error.splitlines())
+        )
         self._metrics.config.errors.add(step.is_in_use)
         reporter.report(step.error)
         if step.error and step.error != self._rejection:

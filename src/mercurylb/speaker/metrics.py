@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
+from mercurylb.plan.desired import DETECTION_BOUNDS_S
 from mercurylb.speaker.bgp_metrics import BgpMetrics
 from mercurylb.telemetry.daemon import ConfigMetrics
 
@@ -20,6 +21,7 @@ MEMBER: Final = "member"
 MEMBERSHIP: Final = "membership"
 WIRE: Final = "wire"
 FRAMES: Final = "frames"
+ALIVE: Final = ("up", "suspect")
 _PREFIXES: Final = (MEMBERSHIP, WIRE)
 
 
@@ -84,6 +86,16 @@ class SpeakerMetrics:
             "Other nodes' speakers, by their state as this node sees it.",
             ("state",),
         )
+        self._silence = registry.gauge(
+            "mercurylb_membership_silence_seconds",
+            "Age of the latest proof of life of each node that this one watches.",
+            ("peer_node",),
+        )
+        self._detection = registry.histogram(
+            "mercurylb_membership_detection_seconds",
+            "How long nodes had been silent when this one found them dead.",
+            DETECTION_BOUNDS_S,
+        )
         by_reason = ("reason",)
         self._drops = {
             FRAMES: registry.counter(
@@ -117,6 +129,14 @@ class SpeakerMetrics:
         self._scheduling.replace({(name,): 1 for name in granted})
         states = Counter(member.state for member in observation.members)
         self._members.replace({(state,): count for state, count in sorted(states.items())})
+        self._silence.replace(
+            {
+                (member.node,): member.silent_s
+                for member in observation.members
+                if member.silent_s is not None and member.state in ALIVE
+            }
+        )
+        self._detection.replace(observation.detections.counts, observation.detections.sum_s)
         self._note_drops(observation.drops)
 
     def watch_bgp(self, announced: Mapping[str, Iterable[str]], *, node: str) -> None:

@@ -141,8 +141,14 @@ class ConfigMetrics:
             "1 if running on a stale configuration, because the latest one failed to load.",
         )
 
-    def note_config(self, *, is_accepted: bool) -> None:
-        """Take that a configuration was looked at."""
+        self._problems = registry.gauge(
+            "mercurylb_config_problems",
+            "Problems of the newest configuration; 0 if it is in force.",
+        )
+
+    def note_config(self, *, is_accepted: bool, problems: int = 0) -> None:
+        """Take that a configuration was looked at, and how many problems it has."""
+        self._problems.set(0 if is_accepted else max(problems, 1))
         if is_accepted:
             self._loaded.set(1)
         self._stale.set(0 if is_accepted else 1)

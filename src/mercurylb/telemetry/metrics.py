@@ -10,15 +10,21 @@ function that copies them in when somebody asks. Everything runs on one event lo
 
 from __future__ import annotations
 
+import bisect
+import itertools
 import os
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
+
+from mercurylb import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+F = TypeVar("F", "Family", "Histogram")
 
 
 class Family:
@@ -58,8 +64,7 @@ class Family:
         """Give the lines of this family; none when it has no series."""
         if not self._series:
             return ""
-        help_text = self._help.replace("\\", "\\\\").replace("\n", "\\n")
-        lines = [f"# HELP {self.name} {help_text}", f"# TYPE {self.name} {self.kind}"]
+        lines = [f"# HELP {self.name} {_help_text(self._help)}", f"# TYPE {self.name} {self.kind}"]
         for labels, value in sorted(self._series.items()):
             lines.append(f"{self.name}{self._label_text(labels)} {_number(value)}")
         return "\n".join(lines) + "\n"
@@ -75,11 +80,47 @@ class Family:
         return f"{{{text}}}" if text else ""
 
 
+class Histogram:
+    """How long something took, each time: so many within each bound, and all together."""
+
+    kind = "histogram"
+    labels: tuple[str, ...] = ()
+
+    def __init__(self, name: str, help_text: str, bounds: tuple[float, ...]) -> None:
+        self.name = name
+        self.bounds = bounds
+        self._help = help_text
+        self._counts: tuple[int, ...] = (0,) * (len(bounds) + 1)
+        self._sum = 0.0
+
+    def observe(self, value: float) -> None:
+        """Take one more."""
+        index = bisect.bisect_left(self.bounds, value)
+        counts = list(self._counts)
+        counts[index] += 1
+        self.replace(counts, self._sum + value)
+
+    def replace(self, counts: Sequence[int], total: float) -> None:
+        """Make this all there is: how many up to each bound and above the last, and their sum."""
+        if len(counts) != len(self.bounds) + 1:
+            raise AssertionError(f"{self.name} has the bounds {self.bounds}, not {counts}")
+        self._counts, self._sum = tuple(counts), total
+
+    def render(self) -> str:
+        """Give the lines, each bucket with all that is below it."""
+        lines = [f"# HELP {self.name} {_help_text(self._help)}", f"# TYPE {self.name} {self.kind}"]
+        texts = (*(_number(bound) for bound in self.bounds), "+Inf")
+        for text, count in zip(texts, itertools.accumulate(self._counts), strict=True):
+            lines.append(f'{self.name}_bucket{{le="{text}"}} {count}')
+        lines += [f"{self.name}_sum {_number(self._sum)}", f"{self.name}_count {sum(self._counts)}"]
+        return "\n".join(lines) + "\n"
+
+
 class Registry:
     """Everything a program exposes."""
 
     def __init__(self) -> None:
-        self._families: dict[str, Family] = {}
+        self._families: dict[str, Family | Histogram] = {}
         self._refreshers: list[Callable[[], None]] = []
 
     def gauge(self, name: str, help_text: str, labels: tuple[str, ...] = ()) -> Family:
@@ -89,6 +130,10 @@ class Registry:
     def counter(self, name: str, help_text: str, labels: tuple[str, ...] = ()) -> Family:
         """Add a family whose values only grow."""
         return self._added(Family("counter", name, help_text, labels))
+
+    def histogram(self, name: str, help_text: str, bounds: tuple[float, ...]) -> Histogram:
+        """Add a family that says how long something takes."""
+        return self._added(Histogram(name, help_text, bounds))
 
     def on_scrape(self, refresh: Callable[[], None]) -> None:
         """Have this called before each rendering."""
@@ -101,7 +146,7 @@ class Registry:
         texts = [family.render() for _, family in sorted(self._families.items())]
         return "".join(texts).encode()
 
-    def _added(self, family: Family) -> Family:
+    def _added(self, family: F) -> F:
         if family.name in self._families:
             raise AssertionError(f"{family.name} is registered twice")
         self._families[family.name] = family
@@ -109,7 +154,9 @@ class Registry:
 
 
 def add_process_metrics(registry: Registry, *, proc: Path = Path("/proc/self")) -> None:
-    """Add the usual `process_*` families, read from the kernel at each scrape."""
+    """Add the usual `process_*` families, read from the kernel at each scrape, and our version."""
+    build = registry.gauge("mercurylb_build_info", "1, with the program's version.", ("version",))
+    build.set(1, __version__)
     cpu = registry.counter("process_cpu_seconds_total", "User and system CPU time in seconds.")
     resident = registry.gauge("process_resident_memory_bytes", "Resident memory in bytes.")
     virtual = registry.gauge("process_virtual_memory_bytes", "Virtual memory in bytes.")
@@ -126,6 +173,10 @@ def add_process_metrics(registry: Registry, *, proc: Path = Path("/proc/self")) 
         files.set(len(list((proc / "fd").iterdir())))
 
     registry.on_scrape(refresh)
+
+
+def _help_text(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("\n", "\\n")
 
 
 def _escaped(value: str) -> str:

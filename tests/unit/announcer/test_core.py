@@ -296,6 +296,22 @@ def test_observation_tells_members_and_drops() -> None:
     assert seen.drops == (Count("malformed", 1), Count("membership key", 3), Count("wire stale", 2))
 
 
+def test_how_quickly_deaths_are_found_is_told() -> None:
+    """Of a node that this one found dead: how long it had been silent; of others only that."""
+    core = running()
+    scripted = membership_of(core)
+    scripted.seen = (
+        MemberView("near", "10.0.0.3", "down", "silent", silent_s=0.3),
+        MemberView("far", "10.0.0.4", "down", "told"),
+    )
+    scripted.says = [MemberDown("near", DownReason.SILENT), MemberDown("far", DownReason.TOLD)]
+    told = core.on_datagram("10.0.0.2", 7946, b"?", 2.0)
+    assert Tell("membership.down", {"node": "near", "reason": "silent", "silent_ms": 300}) in told
+    assert Tell("membership.down", {"node": "far", "reason": "told"}) in told
+    found = core.observation(2.0).detections
+    assert (found.counts, found.sum_s) == ((0, 0, 1, 0, 0, 0, 0, 0, 0), 0.3)
+
+
 def test_observation_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """However many members and reasons there are, the message stays small."""
     monkeypatch.setattr(observing, "MEMBERS_MAX", 2)

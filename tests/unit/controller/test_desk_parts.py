@@ -9,7 +9,6 @@ import pytest
 
 from mercurylb.api.meta import OwnerReference
 from mercurylb.controller.desk import Desk
-from mercurylb.controller.metrics import ControllerMetrics
 from mercurylb.kube.store import Store, Wakeup
 from mercurylb.kube.watch import EVERYTHING, Selection
 from mercurylb.telemetry.metrics import Registry
@@ -24,6 +23,7 @@ class Informers:
     def __init__(self) -> None:
         self.wakeup = Wakeup()
         self.asked: dict[str, Selection] = {}
+        self.counts: list[Any] = []
 
     def add(self, resource: Resource[Any], selection: Selection = EVERYTHING) -> Store[Any]:
         self.asked[resource.plural] = selection
@@ -40,7 +40,7 @@ def desk(informers: Informers, *, allocates: bool = True) -> Desk:
         owner=OwnerReference("v1", "Pod", "controller-x", "uid-1"),
         lb_class="",
         backend="native",
-        metrics=ControllerMetrics(Registry()),
+        registry=Registry(),
         dice=random.Random(1),
     )
 

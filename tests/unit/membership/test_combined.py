@@ -160,6 +160,26 @@ def test_a_cut_off_node_is_down_within_450_ms(names: str) -> None:
     assert made.nodes["a"].live() == {"a"}
 
 
+def test_who_finds_a_node_dead_knows_how_long_it_was_silent() -> None:
+    """Also afterwards, whatever else comes; as long as it lives, its silence is short."""
+    made = company("abc")
+
+    def silence() -> float | None:
+        (seen,) = [view for view in made.nodes["b"].views(made.now) if view.node == "a"]
+        return seen.silent_s
+
+    alive_s = silence()
+    assert alive_s is not None
+    assert alive_s < 0.2
+    made.cut = {"a"}
+    made.run(0.45)
+    found_s = silence()
+    assert found_s is not None
+    assert 0.1 < found_s < 0.45
+    made.run(1.0)
+    assert silence() == found_s
+
+
 def test_what_a_death_means_comes_before_what_is_sent() -> None:
     """The takeover is done before anybody is told."""
     made = company("abc")

@@ -24,3 +24,12 @@ def test_loaded_stays_and_stale_comes_and_goes() -> None:
     for is_accepted, expected in ((False, (0, 1)), (True, (1, 0)), (False, (1, 1)), (True, (1, 0))):
         metrics.note_config(is_accepted=is_accepted)
         assert values(registry) == expected
+
+
+def test_problems_are_those_of_the_newest_configuration() -> None:
+    """A refusal has one at least, and a good configuration none."""
+    registry = Registry()
+    metrics = ConfigMetrics(registry)
+    for is_accepted, problems, shown in ((False, 3, 3), (False, 0, 1), (True, 0, 0)):
+        metrics.note_config(is_accepted=is_accepted, problems=problems)
+        assert f"mercurylb_config_problems {shown}\n" in registry.render().decode()

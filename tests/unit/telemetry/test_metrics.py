@@ -68,3 +68,25 @@ def test_process_metrics() -> None:
     assert families["process_resident_memory_bytes"].samples[0].value > 1e6
     assert families["process_open_fds"].samples[0].value > 2
     assert "process_cpu_seconds" in families
+
+
+def test_a_histogram() -> None:
+    """Each bucket holds what is below it, a value on a bound included; sum and count follow."""
+    registry = Registry()
+    family = registry.histogram("x_seconds", "X.", (0.1, 1.0))
+    for value in (0.1, 0.5, 7.0):
+        family.observe(value)
+    assert registry.render().decode() == (
+        "# HELP x_seconds X.\n"
+        "# TYPE x_seconds histogram\n"
+        'x_seconds_bucket{le="0.1"} 1\n'
+        'x_seconds_bucket{le="1"} 2\n'
+        'x_seconds_bucket{le="+Inf"} 3\n'
+        "x_seconds_sum 7.6\n"
+        "x_seconds_count 3\n"
+    )
+    family.replace((0, 0, 1), 2.0)
+    [parsed] = text_string_to_metric_families(registry.render().decode())
+    assert [sample.value for sample in parsed.samples] == [0, 0, 1, 2.0, 1]
+    with pytest.raises(AssertionError):
+        family.replace((1,), 0.0)

@@ -71,6 +71,7 @@ class Contact:
         "sequence",
         "session",
         "sign_at",
+        "silent_s",
         "spoken_incarnation",
         "status",
         "view_incarnation",
@@ -97,6 +98,8 @@ class Contact:
         """Latest sign of life of its process, heard by us or by another observer; or since when
         such is expected."""
         self.heard_at: float | None = None
+        self.silent_s: float | None = None
+        """How long it had been silent when we found it dead ourselves, the last time."""
         self.view_status = Status.UNKNOWN
         """What it believes about us."""
         self.view_incarnation = 0

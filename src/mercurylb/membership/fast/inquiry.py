@@ -188,6 +188,7 @@ class Inquiry:
     ) -> list[FastEffect]:
         silent_s = now - contact.sign_at
         self._tell(now, f"{contact.node} is dead: {reason.value}, silent for {silent_s:.3f} s")
+        contact.silent_s = silent_s if question.told is None else None
         self.close(contact)
         contact.sign_at, contact.refusals = now, 0  # In case the verdict is not accepted.
         is_told = question.told is not None
