@@ -64,11 +64,12 @@ def keys(text: str) -> Iterator[Key]:
         comment = []
 
 
-def value_at(values: Any, path: str) -> Any:
+def value_at(values: dict[str, Any], path: str) -> object:
     """Return the value at a path of keys."""
-    for name in path.split("."):
+    *sections, last = path.split(".")
+    for name in sections:
         values = values[name]
-    return values
+    return values[last]
 
 
 def is_leaf(value: object, schema: dict[str, Any] | None) -> bool:
@@ -107,9 +108,7 @@ def names(chart: Path = CHART) -> dict[str, bool]:
     return dict(sorted(found.items()))
 
 
-def _names(
-    schema: dict[str, Any], node: dict[str, Any], prefix: str
-) -> Iterator[tuple[str, bool]]:
+def _names(schema: dict[str, Any], node: dict[str, Any], prefix: str) -> Iterator[tuple[str, bool]]:
     for name, child in node.get("properties", {}).items():
         below = _resolved(schema, child)
         is_closed = bool(below.get("properties")) and not below.get("additionalProperties")

@@ -48,6 +48,9 @@ FULL_PACKAGES: Final = (
 ROUTER_PACKAGES: Final = ("frr",)
 """What a router that speaks BGP needs in addition."""
 
+PROMETHEUS_PACKAGES: Final = ("prometheus",)
+"""Prometheus itself, and promtool."""
+
 _POLICY: Final = Path("/usr/sbin/policy-rc.d")
 _LOCK_TIMEOUT_S: Final = 300
 _OPTIONS: Final = ("-qq", "-y", "-o", f"DPkg::Lock::Timeout={_LOCK_TIMEOUT_S}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from mercurylb.kube.report import Silence
 from mercurylb.kube.store import Store, Wakeup
 from mercurylb.kube.watch import Selection
-from mercurylb.kube.watcher import Watcher
+from mercurylb.kube.watcher import MISSING_TRIES, Watcher
 
 
 class Warnings(Silence):
@@ -305,3 +306,28 @@ async def test_a_refusal_after_an_outage_is_asked_again_soon(
             await kit.api.put("late")
             await kit.api.start()
             await until(lambda: "default/late" in watcher.store, within_s=4.0)
+
+
+@pytest.mark.parametrize("is_dispensable", [True, False])
+async def test_a_kind_that_is_not_there_is_said_once(
+    kit: Any, background: Any, until: Any, monkeypatch: pytest.MonkeyPatch, *, is_dispensable: bool
+) -> None:
+    """Where a program can do without, it counts as empty; once installed it is followed.
+
+    A kind nothing can be done without is waited for.
+    """
+    monkeypatch.setattr("mercurylb.kube.watcher.DENIED_CAP_S", 0.01)
+    for _ in range(MISSING_TRIES + 5):
+        kit.api.fail_next("GET", 404)
+    await kit.api.put("a")
+    told = Warnings()
+    things = dataclasses.replace(kit.things, is_dispensable=is_dispensable)
+    async with kit.client() as client:
+        watcher = Watcher(client, things, Store(), random=kit.random, log=told, retry_cap_s=0.01)
+        async with background(watcher.run()):
+            await until(lambda: watcher.counts.is_kind_missing)
+            assert watcher.store.has_synced is is_dispensable
+            assert not len(watcher.store)
+            await until(lambda: "default/a" in watcher.store)
+            assert not watcher.counts.is_kind_missing
+    assert [event for event, _ in told.events].count("kube.kind_missing") == 1

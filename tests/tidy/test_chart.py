@@ -23,6 +23,7 @@ from mercurylb.api.service_l2_status import ServiceL2Status
 from mercurylb.controller.settings import FLAGS as CONTROLLER_FLAGS
 from mercurylb.speaker.settings import FLAGS as SPEAKER_FLAGS
 from mercurylb.speaker.start import BACKEND_ENV
+from scripts import chart_values
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,20 +56,6 @@ def paths(values: dict[str, Any], prefix: str = "") -> Iterator[str]:
             yield from paths(value, f"{prefix}{key}.")
         else:
             yield prefix + key
-
-
-def has_key(schema: dict[str, Any], path: str) -> bool:
-    """Tell whether a schema names the key at a path, or leaves its parent to Kubernetes."""
-    node = schema
-    for part in path.split("."):
-        if "$ref" in node:
-            node = schema["definitions"][node["$ref"].rpartition("/")[2]]
-        if node == {"type": "object"}:
-            return True
-        if part not in node.get("properties", {}):
-            return False
-        node = node["properties"][part]
-    return True
 
 
 def test_helm_finds_nothing_to_complain_about() -> None:
@@ -105,30 +92,45 @@ def test_the_chart_has_the_version_of_the_project() -> None:
     assert chart["name"] == project["name"]
 
 
-def test_every_value_is_known_to_the_schema() -> None:
-    """No value of values.yaml escapes the check."""
-    schema = json.loads((CHART / "values.schema.json").read_text())
+def test_every_value_is_known_by_name() -> None:
+    """No value of values.yaml is refused, or escapes the schema."""
     values = yaml.safe_load((CHART / "values.yaml").read_text())
-    assert [path for path in paths(values) if not has_key(schema, path)] == []
+    known = chart_values.names()
+    missing = []
+    for path in paths(values):
+        parts = path.split(".")
+        above = [".".join(parts[: count + 1]) for count in range(len(parts))]
+        unlisted = [p for p in above if p not in known]
+        if unlisted and known.get(unlisted[0].rpartition(".")[0], True):
+            missing.append(path)
+    assert missing == []
+
+
+def test_the_list_of_names_is_the_one_that_is_generated() -> None:
+    """What is refused follows the schemas; `scripts/chart-values` draws it anew."""
+    text = (CHART / chart_values.NAMES).read_text()
+    assert json.loads(text) == chart_values.names()
+
+
+def test_the_tables_of_the_readme_are_those_that_are_generated() -> None:
+    """Every key is listed with its default; `scripts/chart-values` draws them anew."""
+    text = (CHART / "README.md").read_text()
+    assert text == chart_values.merged(text, chart_values.tables())
 
 
 def test_every_value_is_documented() -> None:
-    """The README names each value, those of both components once as `X`."""
+    """Each row of the README says what its key does, and no key has none."""
     text = (CHART / "README.md").read_text()
+    assert re.findall(r"^\| `([^`]+)` \|[^|]*\| \|$", text, re.MULTILINE) == []
     values = yaml.safe_load((CHART / "values.yaml").read_text())
-    missing = []
-    for path in paths(values):
-        shared = re.sub(r"^(controller|speaker)\.", "X.", path)
-        forms = {path, shared}
-        for form in (path, shared):
-            parent, _, last = form.rpartition(".")
-            if "." in parent:
-                forms |= {parent, f"{parent}.*"}
-            if f"`{parent}." in text and f"`.{last}`" in text:
-                forms.add(f".{last}")
-        if not any(f"`{form}`" in text for form in forms):
-            missing.append(path)
-    assert missing == []
+    rows = set(re.findall(r"^\| `([^`]+)` \|", text, re.MULTILINE))
+    whole = [path for path in paths(values) if not _is_listed(path, rows)]
+    assert whole == []
+
+
+def _is_listed(path: str, rows: set[str]) -> bool:
+    parts = path.split(".")
+    return any(".".join(parts[: count + 1]) in rows for count in range(len(parts)))
 
 
 def test_templates_use_no_value_that_has_no_default() -> None:
@@ -138,7 +140,7 @@ def test_templates_use_no_value_that_has_no_default() -> None:
     prefixes = {".".join(p.split(".")[: i + 1]) for p in known for i in range(p.count(".") + 1)}
     used = {
         match
-        for path in (CHART / "templates").iterdir()
+        for path in (CHART / "templates").rglob("*.*")
         for match in re.findall(r"\.Values\.([A-Za-z0-9.]+)", path.read_text())
     }
     assert used - prefixes == set()

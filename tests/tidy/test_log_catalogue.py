@@ -8,7 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = (
     "alloc|announcer|bfd|bgp|config|controller|daemon|frr|kube|layer2|log|membership|metrics"
-    "|speaker|webhook"
+    "|shadow|speaker|webhook"
 )
 CONSTANT = re.compile(rf"(?<!import )\"((?:{ROOMS})\.(?!conf\")[a-z0-9_]+)\"")
 ROW = re.compile(r"^\| `([a-z0-9_.]+)` \|", re.MULTILINE)

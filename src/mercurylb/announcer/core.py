@@ -10,6 +10,8 @@ The rules that live here and nowhere else:
   others that it is done;
 * once a member that came back acts on our being alive, everything we own is announced again, at
   most every `REFRESH_INTERVAL_S`, because until then it may have answered for it;
+* what was left with a host whose speaker went on purpose is not announced as long as the host
+  carries on (`lull`);
 * a lost carrier under the membership's own address withdraws before anything else is done, a
   carrier that is back is believed after everything else was done;
 * the **note**: every member is told which MAC addresses are ours, so that it can tell us from a
@@ -26,6 +28,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mercurylb.announcer import observing
+from mercurylb.announcer.lull import Lull
 from mercurylb.announcer.notebook import Notebook
 from mercurylb.layer2.effect import (
     ChangeFilter,
@@ -101,6 +104,7 @@ class AnnouncerCore:
         self._has_carrier = True
         self._peers: frozenset[str] = frozenset()
         self._notebook = Notebook()
+        self._lull = Lull()
         self._detections = Detections()
         self._refresh_at: float | None = None
         self._refreshed_at = float("-inf")
@@ -120,6 +124,7 @@ class AnnouncerCore:
             self._has_desired = True
             self._revision = message.revision
             self._peers = frozenset(member.node for member in message.members)
+            self._lull.on_members(message.members)
             effects += self._apply(self.membership.on_peers(message.members, now), now)
             effects += self._take_macs(now)
             effects += _told(self.responder.on_desired(message.layer2, now))
@@ -161,6 +166,7 @@ class AnnouncerCore:
 
     def on_kernel_answer(self, address: str, now: float) -> list[CoreEffect]:
         """Take in that the kernel of an address answered a `ProbeKernel`."""
+        self._lull.on_answer(address)
         return self._finish(self._apply(self.membership.on_kernel_answer(address, now), now), now)
 
     def stream_decoder(self) -> StreamDecoder:
@@ -195,6 +201,7 @@ class AnnouncerCore:
         deadlines = (
             self.membership.next_deadline(),
             self.responder.next_deadline(),
+            self._lull.next_deadline(),
             self._lease_until,
             self._refresh_at,
         )
@@ -206,6 +213,7 @@ class AnnouncerCore:
         deadline = self.responder.next_deadline()
         if deadline is not None and now >= deadline:
             effects += _told(self.responder.on_deadline(now))
+        effects += self._look_after_leavers(now)
         if self._refresh_at is not None and now >= self._refresh_at:
             effects += self._refresh(now)
         if self._lease_until is not None and now >= self._lease_until:
@@ -213,8 +221,6 @@ class AnnouncerCore:
             effects.append(Tell("announcer.lease_expired", {}, level="error"))
             effects += self._apply(self.membership.on_ready(False, now), now)
         return self._finish(effects, now)
-
-    # --- what it knows -----------------------------------------------------------------------
 
     def observation(
         self,
@@ -253,8 +259,6 @@ class AnnouncerCore:
         assert not self._owned or self._has_desired
         self._notebook.validate()
 
-    # --- putting together --------------------------------------------------------------------
-
     def _consider_ready(self, now: float) -> list[CoreEffect]:
         has_all = self._has_desired and self._has_links and self._has_transport
         if not has_all or self._lease_until is None:
@@ -264,6 +268,7 @@ class AnnouncerCore:
     def _apply(self, effects: list[MembershipEffect], now: float) -> list[CoreEffect]:
         """Translate what the membership says, keeping its order."""
         applied: list[CoreEffect] = []
+        self._lull.on_membership(effects, now)
         for effect in effects:
             match effect:
                 case SendDatagram() | Exchange() | ProbeKernel():
@@ -286,6 +291,15 @@ class AnnouncerCore:
                     applied.append(Finish())
         return applied
 
+    def _look_after_leavers(self, now: float) -> list[CoreEffect]:
+        """Ask the hosts that carry on, and announce what they carry no more."""
+        asked, over = self._lull.on_deadline(now)
+        effects: list[CoreEffect] = [ProbeKernel(address) for address in asked]
+        effects += self._apply_live(now) if over else []
+        for node, reason in over.items():
+            effects.append(Tell("layer2.taken_over", {"node": node, "reason": reason}))
+        return effects
+
     def _tell_down(self, node: str, reason: DownReason, now: float) -> Tell:
         """Tell of a loss; who found it out knows for how long nothing had been heard."""
         fields: dict[str, object] = {"node": node, "reason": reason.value}
@@ -303,16 +317,16 @@ class AnnouncerCore:
         return self._apply_live(now)
 
     def _apply_live(self, now: float) -> list[CoreEffect]:
-        unable = self._notebook.unable()
-        return [*_told(self.responder.on_live(self._live, now, unable=unable)), Observe()]
+        unable, left = self._notebook.unable(), self._lull.nodes
+        effects = _told(self.responder.on_live(self._live, now, unable=unable, left=left))
+        self._lull.watch(self.responder.left_with, now)
+        return [*effects, Observe()]
 
     def _take_carrier(self, has_carrier: bool, now: float) -> list[CoreEffect]:  # noqa: FBT001
         if has_carrier == self._has_carrier:
             return []
         self._has_carrier = has_carrier
         return self._apply(self.membership.on_carrier(has_carrier, now), now)
-
-    # --- notes -------------------------------------------------------------------------------
 
     def _tell_note(self, now: float) -> list[CoreEffect]:
         """Say what we are, once we know it, when it is another thing than we said last."""
@@ -377,15 +391,8 @@ def _told(effects: list[Layer2Effect]) -> list[CoreEffect]:
 
 
 def _conflict(found: ConflictFound) -> Tell:
-    seen = found.conflict
-    fields: dict[str, object] = {
-        "ip": seen.address,
-        "interface": seen.interface,
-        "mac": seen.mac,
-        "node": seen.node,
-        "count": seen.count,
-    }
-    return Tell("layer2.conflict", fields, level="warn" if found.is_stranger else "info")
+    level = "warn" if found.is_stranger else "info"
+    return Tell("layer2.conflict", observing.conflict_fields(found), level=level)
 
 
 def _due(membership: Membership, now: float) -> list[MembershipEffect]:

@@ -9,6 +9,7 @@ from mercurylb.plan.desired import AddressCounters, Conflict, Count, MemberState
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from mercurylb.layer2.effect import ConflictFound
     from mercurylb.layer2.responder import Responder
     from mercurylb.membership.member import Membership
 
@@ -66,6 +67,18 @@ def conflicts(responder: Responder, now: float) -> tuple[Conflict, ...]:
         )
         for seen in responder.conflicts(now)[:CONFLICTS_MAX]
     )
+
+
+def conflict_fields(found: ConflictFound) -> dict[str, object]:
+    """Return what people are told of a conflict."""
+    seen = found.conflict
+    return {
+        "ip": seen.address,
+        "interface": seen.interface,
+        "mac": seen.mac,
+        "node": seen.node,
+        "count": seen.count,
+    }
 
 
 def drops(

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from mercurylb import __version__
 from mercurylb.api.meta import OwnerReference
 from mercurylb.config.resources import FRR, NATIVE
+from mercurylb.controller.definitions import DefinitionCheck
 from mercurylb.controller.desk import Desk
 from mercurylb.controller.memberlist_secret import ensure_secret
 from mercurylb.kube.access import AccessReviewer
@@ -126,6 +127,7 @@ class _App:
                 group.create_task(elector.run())
                 await elector.settled.wait()
             desk.start(group)
+            group.create_task(DefinitionCheck(self._client, registry).run())
 
     async def _prepared(self, told: asyncio.Task[None]) -> OwnerReference:
         """Prepare, unless we are told to stop before that is done."""

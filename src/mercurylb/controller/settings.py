@@ -66,6 +66,7 @@ class ControllerSettings(msgspec.Struct, frozen=True):
     tls_cipher_suites: str
     tls_curve_preferences: str
     metrics_cert_dir: str
+    shadow: bool
     ml_secret_name: str
     deployment: str
     leader_elect: bool

@@ -170,6 +170,10 @@ class KubeClient:
         path = resource.path(namespace=namespace)
         return await self._request("GET", path, params=params, patience_s=patience_s)
 
+    async def read(self, path: str) -> bytes:
+        """Read what is no object, such as the description of a group's kinds."""
+        return await self._request("GET", path)
+
     async def create(self, resource: Resource[T], body: object, *, namespace: str = "") -> T:
         """Create an object (any struct or JSON value) and give what the server made of it."""
         operation = Operation(Verb.CREATE, resource, namespace=namespace, body=encode(body))

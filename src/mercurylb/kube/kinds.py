@@ -42,21 +42,37 @@ IP_ADDRESS_POOLS: Final = Resource(
     GROUP, "v1beta1", "ipaddresspools", "IPAddressPool", IPAddressPool
 )
 L2_ADVERTISEMENTS: Final = Resource(
-    GROUP, "v1beta1", "l2advertisements", "L2Advertisement", L2Advertisement
+    GROUP, "v1beta1", "l2advertisements", "L2Advertisement", L2Advertisement, is_dispensable=True
 )
-BGP_PEERS: Final = Resource(GROUP, "v1beta2", "bgppeers", "BGPPeer", BGPPeer)
+BGP_PEERS: Final = Resource(GROUP, "v1beta2", "bgppeers", "BGPPeer", BGPPeer, is_dispensable=True)
 BGP_ADVERTISEMENTS: Final = Resource(
-    GROUP, "v1beta1", "bgpadvertisements", "BGPAdvertisement", BGPAdvertisement
+    GROUP, "v1beta1", "bgpadvertisements", "BGPAdvertisement", BGPAdvertisement, is_dispensable=True
 )
-BFD_PROFILES: Final = Resource(GROUP, "v1beta1", "bfdprofiles", "BFDProfile", BFDProfile)
-COMMUNITIES: Final = Resource(GROUP, "v1beta1", "communities", "Community", Community)
+BFD_PROFILES: Final = Resource(
+    GROUP, "v1beta1", "bfdprofiles", "BFDProfile", BFDProfile, is_dispensable=True
+)
+COMMUNITIES: Final = Resource(
+    GROUP, "v1beta1", "communities", "Community", Community, is_dispensable=True
+)
 SERVICE_L2_STATUSES: Final = Resource(
-    GROUP, "v1beta1", "servicel2statuses", "ServiceL2Status", ServiceL2Status
+    GROUP, "v1beta1", "servicel2statuses", "ServiceL2Status", ServiceL2Status, is_dispensable=True
 )
 SERVICE_BGP_STATUSES: Final = Resource(
-    GROUP, "v1beta1", "servicebgpstatuses", "ServiceBGPStatus", ServiceBGPStatus
+    GROUP,
+    "v1beta1",
+    "servicebgpstatuses",
+    "ServiceBGPStatus",
+    ServiceBGPStatus,
+    is_dispensable=True,
 )
 CONFIGURATION_STATES: Final = Resource(
-    GROUP, "v1beta1", "configurationstates", "ConfigurationState", ConfigurationState
+    GROUP,
+    "v1beta1",
+    "configurationstates",
+    "ConfigurationState",
+    ConfigurationState,
+    is_dispensable=True,
 )
-BGP_SESSIONS: Final = Resource(OWN_GROUP, "v1alpha1", "bgpsessions", "BGPSession", BGPSession)
+BGP_SESSIONS: Final = Resource(
+    OWN_GROUP, "v1alpha1", "bgpsessions", "BGPSession", BGPSession, is_dispensable=True
+)

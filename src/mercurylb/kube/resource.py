@@ -76,6 +76,9 @@ class Resource(Generic[T]):
     kind: str
     type: type[T]
     namespaced: bool = True
+    is_dispensable: bool = False
+    """Whether a cluster that does not know this kind is one without such objects to our programs;
+    without the others they do nothing at all."""
     decoder: msgspec.json.Decoder[T] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

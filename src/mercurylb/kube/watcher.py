@@ -4,6 +4,9 @@ It reconnects forever, quickly at first and then at least every second or so (se
 because an API server that is back must be noticed before an operator does. A connection that stays
 silent although bookmarks come about every minute is half-open and is dropped.
 
+A kind that the server does not know is said once, with what to do; where a program can go on
+without it (`Resource.is_dispensable`) it counts as one without objects, until it is there.
+
 `relist` has everything listed anew: whoever takes over from another process must not decide with a
 copy that is older than the other's last write, and a watch cannot tell how far behind it is.
 """
@@ -33,6 +36,8 @@ SILENCE_MAX_S = 90.0
 """The server sends a bookmark about every minute; client-go's HTTP/2 ping gives up after 45 s."""
 DENIED_TRIES = 60
 """Refusals in a row that may come from a server that is not ready yet."""
+MISSING_TRIES = 20
+"""After so many a kind that is not known is not coming soon."""
 
 
 @dataclass(slots=True)
@@ -43,6 +48,8 @@ class WatchCounts:
     relists: int = 0
     failures: int = 0
     unreadable: int = 0
+    is_kind_missing: bool = False
+    """The server does not know the kind."""
 
 
 class Watcher(Generic[T]):
@@ -151,6 +158,7 @@ class Watcher(Generic[T]):
         self._backoff.reset()
         self._denied.reset()
         self._denied_count = 0
+        self.counts.is_kind_missing = False
 
     def _apply(self, outputs: list[Output[T]]) -> None:
         for output in outputs:
@@ -179,6 +187,19 @@ class Watcher(Generic[T]):
             self.counts.failures += 1
             self._note_break(output)
 
+    def _note_missing(self) -> None:
+        """Say that the kind is not there, and go on without it where that makes sense."""
+        self.counts.is_kind_missing = True
+        resource = self._resource
+        self.log.warning(
+            "kube.kind_missing",
+            msg="the program goes on without it" if resource.is_dispensable else "it is waited for",
+            resource=f"{resource.plural}.{resource.group} {resource.version}",
+            todo="apply the definitions of this version: helm upgrade, or config/crd",
+        )
+        if resource.is_dispensable and not self.store.has_synced:
+            self.store.apply(Restarted({}))
+
     def _note_break(self, broken: Broken) -> None:
         plural = self._resource.plural
         # The first failure of a series is news; the following ones are the same news.
@@ -203,6 +224,8 @@ class Watcher(Generic[T]):
             # A server that is just starting refuses for a moment what it allows later, so a refusal
             # is like any other failure until there were many in a row.
             self._denied_count += 1
+            if isinstance(error, NotFound) and self._denied_count == MISSING_TRIES:
+                self._note_missing()
             is_lasting = self._denied_count > DENIED_TRIES
             cap_s = DENIED_CAP_S if is_lasting else self._retry_cap_s
             delay_s = self._denied.next_delay_s(cap_s=cap_s)

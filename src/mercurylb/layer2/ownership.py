@@ -105,6 +105,14 @@ class Ownership:
                 return node == self._node
         return True
 
+    def left_with(self, service: RankedService, left: AbstractSet[str]) -> str | None:
+        """Return the node that stands before all live ones in a ranking, if it is one of `left`."""
+        live = self._live
+        if live is None or not left:
+            return None
+        first = next((node for node in service.ranking if node in live or node in left), None)
+        return first if first in left and first not in live else None
+
     def _owns(self, service: RankedService) -> bool:
         live = self._live
         if live is None:

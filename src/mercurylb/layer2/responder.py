@@ -6,7 +6,8 @@ them has a part of its own, and this machine keeps the parts in step:
 
 * `ownership`: whose a service is;
 * `table`: what is announced on which interface, with its groups and kernel filters;
-* `burst`: when gratuitous rounds are sent;
+* `burst`: when gratuitous rounds are sent; none of an address that was left with a node whose
+  speaker is away for a moment only, until that is over;
 * `answer`: what a received frame gets, and with `conflict` who else claims an address.
 
 The invariant that `validate` states: owners, addresses, tables and groups are functions of the
@@ -58,6 +59,9 @@ class Responder:
         self._answerer = Answerer(self._table, self._ownership)
         self._names: tuple[str, ...] = ()
         self._owned: tuple[OwnedAddresses, ...] = ()
+        self._left: AbstractSet[str] = frozenset()
+        self._left_with: dict[str, str] = {}
+        """Addresses that are answered for and not announced, and the node that carries them."""
         self.answer_arp = self._answerer.answer_arp
         """The hot path, without a step between: see `Answerer`."""
         self.answer_ndp = self._answerer.answer_ndp
@@ -92,6 +96,11 @@ class Responder:
         """Return the services that this node cannot carry, for the other nodes to know."""
         return self._ownership.unable
 
+    @property
+    def left_with(self) -> frozenset[str]:
+        """Return the nodes with which addresses were left that are answered for here."""
+        return frozenset(self._left_with.values())
+
     def counts(self) -> tuple[FrameCounts, ...]:
         """Return the counters of every address announced so far, sorted by address."""
         return self._table.book.counts()
@@ -115,11 +124,21 @@ class Responder:
         now: float,
         *,
         unable: Mapping[str, Unable] = _NOBODY,
+        left: AbstractSet[str] = frozenset(),
     ) -> list[Layer2Effect]:
-        """Take over which nodes are alive, None for all, and what each says it cannot carry."""
+        """Take over which nodes are alive, None for all, and what each says it cannot carry.
+
+        Nodes in `left` are not, but carry on: what was theirs is answered for and not announced.
+        """
         self._ownership.on_live(nodes, unable)
+        self._left = left
         self._note(now, "live: all" if nodes is None else f"live: {' '.join(sorted(nodes))}")
-        return self._settle(now)
+        effects = self._settle(now)
+        for text in [text for text, node in self._left_with.items() if node not in left]:
+            del self._left_with[text]
+            self._note(now, f"{text} is announced after all")
+            self._bursts.announce(text, now)
+        return effects + self._rounds(now)
 
     def on_interfaces(self, found: NodeInterfaces, now: float) -> list[Layer2Effect]:
         """Take over the node's interfaces; those that are new, changed or back are told about."""
@@ -211,13 +230,24 @@ class Responder:
                 if name not in registered:
                     self._note(now, f"announce {name}")
                 effects += self._table.register(service, carried)
-                triggered |= dict.fromkeys(a for a in carried.addresses if a not in carried.skipped)
+                texts = [text for text in carried.addresses if text not in carried.skipped]
+                triggered |= dict.fromkeys(texts)
+                self._leave(texts, self._ownership.left_with(service, self._left))
         effects += self._table.filters(has_claims=not self._answerer.watch.is_deaf)
         self._bursts.keep(self._table.book)
+        self._left_with = {a: n for a, n in self._left_with.items() if a in self._table.book}
         for text in triggered:
             self._bursts.trigger(text, now)
         self._remember_owned()
         return effects + self._rounds(now)
+
+    def _leave(self, addresses: Sequence[str], node: str | None) -> None:
+        """Leave addresses with a node, or with nobody."""
+        for text in addresses:
+            if node is None:
+                self._left_with.pop(text, None)
+            else:
+                self._left_with[text] = node
 
     def _remember_owned(self) -> None:
         registered = self._table.registered
@@ -230,7 +260,7 @@ class Responder:
         effects: list[Layer2Effect] = []
         for text, index in self._bursts.due(self._table.book, now):
             address = self._table.book.get(text)
-            if address is not None:
+            if address is not None and text not in self._left_with:
                 effects += self._table.round(address, index)
         return effects
 
@@ -242,6 +272,8 @@ class Responder:
         owned = self._ownership.owned()
         assert self._table.registered == owned
         assert self._owned == tuple(owned[name][1] for name in sorted(owned))
+        assert all(text in self._table.book for text in self._left_with)
+        assert self.left_with <= self._left
         self._table.validate()
         self._answerer.watch.validate()
 

@@ -97,6 +97,7 @@ class SpeakerSettings(msgspec.Struct, frozen=True):
     tls_cipher_suites: str
     tls_curve_preferences: str
     metrics_cert_dir: str
+    shadow: bool
     node_name: str
     ignore_exclude_lb: bool
     ml_bindaddr: str

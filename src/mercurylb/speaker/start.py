@@ -95,7 +95,10 @@ def read_secret(path: str) -> bytes:
     try:
         return (file if file.is_file() else file / SECRET_FILE).read_bytes()
     except OSError as error:
-        raise StartError(f"failed to read memberlist secret key file: {error}") from error
+        raise StartError(
+            f"failed to read memberlist secret key file: {error}; the controller makes the secret"
+            " (METALLB_ML_SECRET_NAME): mount it at METALLB_ML_SECRET_KEY_PATH, or unset that"
+        ) from error
 
 
 def swim_config(file: Path, *, is_wide: bool) -> SwimConfig:

@@ -29,6 +29,7 @@ class WatchCounts(Protocol):
     relists: int
     failures: int
     unreadable: int
+    is_kind_missing: bool
 
 
 def add_api_metrics(
@@ -45,6 +46,10 @@ def add_api_metrics(
         "What came by watches: changes, lists, breaks, and objects that do not decode.",
         ("event",),
     )
+    missing = registry.gauge(
+        "mercurylb_api_kinds_missing",
+        "Kinds that are watched and that the API server does not know.",
+    )
 
     def refresh() -> None:
         written.replace(
@@ -56,6 +61,7 @@ def add_api_metrics(
             }
         )
         counts = tuple(watches)
+        missing.set(sum(count.is_kind_missing for count in counts))
         watched.replace(
             {
                 ("change",): sum(count.lines for count in counts),

@@ -35,4 +35,9 @@ DAEMON_FLAGS: Final = (
         "",
         "directory with tls.crt and tls.key for /metrics; self-signed when empty",
     ),
+    Flag(
+        "shadow",
+        False,
+        "run beside another load balancer: write and announce nothing, log what would differ",
+    ),
 )

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 Check: TypeAlias = "Callable[[], str]"
 Authorize: TypeAlias = "Callable[[str], Awaitable[int]]"
 
+PORT_RETRY_S = 5.0
 _OK = 200
 _KEEPALIVE_S = 75.0
 _TEXTS = {401: "Unauthorized", 403: "Forbidden", 500: "Internal Server Error"}
@@ -123,17 +124,34 @@ class MetricsServer(_Listener):
         self._path = path
 
     async def run(self) -> None:
-        """Answer until cancelled; raise LinkError when the port cannot be had."""
+        """Answer until cancelled; a port that somebody else has is waited for."""
         context = server_context(self._options)
         directory = None
         if self._certificate_dir:
             directory = CertificateDir(self._certificate_dir, names=self._certificate_names)
-        if directory is None or not directory.exists or not directory.load_into(context):
+        if directory is None or not directory.load_into(context):
             await load_self_signed(context)
         async with asyncio.TaskGroup() as group:
             if directory is not None:
                 group.create_task(directory.run(context))
-            group.create_task(self.serve(context))
+            group.create_task(self._serve_patiently(context))
+
+    async def _serve_patiently(self, context: ssl.SSLContext) -> None:
+        """Serve as soon as the port can be had: the program's own work needs no metrics."""
+        told = ""
+        while True:
+            try:
+                await self.serve(context)
+            except LinkError as error:
+                if str(error) != told:
+                    told = str(error)
+                    log.error(
+                        "metrics.port_taken",
+                        msg="the program goes on without metrics and tries again",
+                        error=told,
+                        todo="give it another --port, or end who has it: another load balancer?",
+                    )
+                await asyncio.sleep(PORT_RETRY_S)
 
     async def refresh(self) -> None:
         """Fetch what has to be fetched anew for each answer; nothing here."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any, Protocol
@@ -37,9 +38,21 @@ class Render(Protocol):
     """Render the chart with values given as a mapping."""
 
     def __call__(
-        self, values: Object | None = None, *, release: str = "metallb", crds: bool = False
+        self,
+        values: Object | None = None,
+        *,
+        release: str = "metallb",
+        crds: bool = False,
+        tests: bool = False,
     ) -> Rendered:
-        """Return the objects, without the definitions unless asked for."""
+        """Return the objects, without the definitions and Helm's tests unless asked for."""
+
+
+class Notes(Protocol):
+    """Render the chart's notes with values given as a mapping."""
+
+    def __call__(self, values: Object | None = None, *, release: str = "metallb") -> str:
+        """Return the text."""
 
 
 class HelmError(Exception):
@@ -57,20 +70,54 @@ def render(helm: Path, tmp_path: Path) -> Render:
     """Return a function that renders the chart."""
 
     def run(
-        values: Object | None = None, *, release: str = "metallb", crds: bool = False
+        values: Object | None = None,
+        *,
+        release: str = "metallb",
+        crds: bool = False,
+        tests: bool = False,
     ) -> Rendered:
+        flags = [] if crds else ["--set", "crds.enabled=false"]
+        flags += [] if tests else ["--skip-tests"]
         path = tmp_path / "values.yaml"
         path.write_text(yaml.safe_dump(values or {}))
-        argv = [str(helm), "template", release, str(CHART), "-n", "metallb", "-f", str(path)]
-        if not crds:
-            argv += ["--set", "crds.enabled=false"]
-        done = subprocess.run(argv, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise HelmError(done.stderr)
-        objects = [o for o in yaml.load_all(done.stdout, Loader=yaml.CSafeLoader) if o]
+        output = template(helm, CHART, release, "-f", str(path), *flags)
+        objects = [o for o in yaml.load_all(output, Loader=yaml.CSafeLoader) if o]
         rendered = Rendered({(o["kind"], o["metadata"]["name"]): o for o in objects})
         assert len(rendered) == len(objects)
         return rendered
+
+    return run
+
+
+def template(helm: Path, chart: Path, release: str, *flags: str) -> str:
+    """Have Helm render a chart into the namespace metallb."""
+    argv = [str(helm), "template", release, str(chart), "-n", "metallb", *flags]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise HelmError(done.stderr)
+    return done.stdout
+
+
+@pytest.fixture
+def notes(helm: Path, tmp_path: Path) -> Notes:
+    """Return a function that renders what Helm says after an installation.
+
+    Helm itself only does so with a cluster at hand, so a copy of the chart has them in an object.
+    """
+    copy = tmp_path / "chart"
+    shutil.copytree(CHART, copy)
+    folder = copy / "templates"
+    (copy / "files" / "notes.txt").write_text((folder / "NOTES.txt").read_text())
+    (folder / "notes.yaml").write_text('notes: {{ tpl (.Files.Get "files/notes.txt") . | toJson }}')
+
+    def run(values: Object | None = None, *, release: str = "metallb") -> str:
+        path = tmp_path / "values.yaml"
+        path.write_text(yaml.safe_dump(values or {}))
+        output = template(
+            helm, copy, release, "-f", str(path), "--show-only", "templates/notes.yaml"
+        )
+        text: str = yaml.safe_load(output)["notes"]
+        return text
 
     return run
 
@@ -80,12 +127,6 @@ def definitions() -> dict[str, Object]:
     """Return the custom resource definitions by kind."""
     loaded = [yaml.load(path.read_text(), Loader=yaml.CSafeLoader) for path in CRDS.glob("*.yaml")]
     return {crd["spec"]["names"]["kind"]: crd for crd in loaded}
-
-
-@pytest.fixture(scope="session")
-def refusal() -> type[Exception]:
-    """Return the exception that `render` raises when Helm refuses."""
-    return HelmError
 
 
 @pytest.fixture(scope="session")

@@ -94,7 +94,11 @@ def test_ports_and_log_level_are_taken_from_the_values(render: Any, component: s
     """The port that is probed is the port the program listens on."""
     values = {
         "prometheus": {"metricsPort": 9999},
-        component: {"logLevel": "debug", "livenessProbe": {"port": 1111}},
+        component: {
+            "logLevel": "debug",
+            "livenessProbe": {"port": 1111},
+            "readinessProbe": {"port": 1111},
+        },
     }
     container = render(values).container(component)
     assert container["args"][:3] == ["--port=9999", "--health-probe-port=1111", "--log-level=debug"]
@@ -229,6 +233,7 @@ def test_the_controller_runs_without_any_privilege(render: Any) -> None:
         "allowPrivilegeEscalation": False,
         "readOnlyRootFilesystem": True,
         "capabilities": {"drop": ["ALL"]},
+        "seccompProfile": {"type": "RuntimeDefault"},
     }
     assert "hostNetwork" not in objects.pod("controller")
 
@@ -244,6 +249,7 @@ def test_the_speaker_has_raw_sockets_and_nothing_else(render: Any) -> None:
         "allowPrivilegeEscalation": False,
         "readOnlyRootFilesystem": True,
         "capabilities": {"drop": ["ALL"], "add": ["NET_RAW"]},
+        "seccompProfile": {"type": "RuntimeDefault"},
     }
 
 

@@ -2,56 +2,159 @@
 
 from __future__ import annotations
 
-from typing import Any
+import shutil
+from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 
+from tests.unit.chart.conftest import CHART, HelmError, template
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MONITORED = {"serviceAccount": "prometheus", "namespace": "monitoring"}
+NEEDS_ACCOUNT = {"podMonitor": {"enabled": True}}
+EXTERNAL = {"external": True, "namespace": "x"}
 REFUSED = [
-    ({"frrk8s": {"enabled": True}}, "frrk8s.enabled"),
-    ({"frrk8s": {"external": True}}, "needs frrk8s.namespace"),
-    (
-        {"frrk8s": {"external": True, "namespace": "x"}, "speaker": {"enabled": False}},
-        "needs speaker.enabled=true",
+    pytest.param(
+        {"frrk8s": {"enabled": True, "external": True, "namespace": "x"}},
+        "frrk8s.enabled, frrk8s.external: ",
+        marks=pytest.mark.rule("install-3.3.frrk8s-external"),
     ),
-    (
-        {
-            "frrk8s": {"external": True, "namespace": "x"},
-            "speaker": {"frr": {"enabled": True}},
-        },
-        "only one of them can speak BGP",
+    pytest.param(
+        {"frrk8s": {"external": True}},
+        "frrk8s.external: needs frrk8s.namespace",
+        marks=pytest.mark.rule("install-3.3.frrk8s-external"),
     ),
-    ({"prometheus": {"podMonitor": {"enabled": True}}}, "prometheus.podMonitor.enabled"),
-    ({"prometheus": {"serviceMonitor": {"enabled": True}}}, "prometheus.serviceMonitor.enabled"),
-    ({"prometheus": {"prometheusRule": {"enabled": True}}}, "prometheus.prometheusRule.enabled"),
-    ({"networkpolicies": {"enabled": True}}, "networkpolicies.enabled"),
-    ({"networkpolicies": {"defaultDeny": True}}, "networkpolicies.defaultDeny"),
-    ({"configInline": {"peers": []}}, "configInline"),
-    (
+    pytest.param({"frrk8s": {"secretPassthrough": True}}, "frrk8s.secretPassthrough: only"),
+    pytest.param(
+        {"frrk8s": EXTERNAL, "speaker": {"enabled": False}},
+        "frrk8s.external: needs speaker.enabled=true",
+        marks=pytest.mark.rule("install-3.3.speaker-enabled"),
+    ),
+    pytest.param(
+        {"frrk8s": {"enabled": True}, "speaker": {"enabled": False}},
+        "frrk8s.enabled: needs speaker.enabled=true",
+        marks=pytest.mark.rule("install-3.3.speaker-enabled"),
+    ),
+    pytest.param(
+        {"frrk8s": EXTERNAL, "speaker": {"frr": {"enabled": True}}},
+        "speaker.frr.enabled, frrk8s.external: only one of them can speak BGP",
+        marks=pytest.mark.rule("install-3.3.frr"),
+    ),
+    pytest.param(
+        {"frrk8s": {"enabled": True}, "speaker": {"frr": {"enabled": True}}},
+        "speaker.frr.enabled, frrk8s.enabled: only one of them can speak BGP",
+        marks=pytest.mark.rule("install-3.3.frr"),
+    ),
+    pytest.param(
+        {"prometheus": {**MONITORED, **NEEDS_ACCOUNT, "serviceMonitor": {"enabled": True}}},
+        "prometheus.podMonitor.enabled, prometheus.serviceMonitor.enabled: ",
+        marks=pytest.mark.rule("install-3.3.service-monitor"),
+    ),
+    pytest.param(
+        {"prometheus": {**NEEDS_ACCOUNT, "namespace": "x"}},
+        "prometheus.podMonitor.enabled: needs prometheus.serviceAccount",
+        marks=pytest.mark.rule("install-3.3.prometheus-account"),
+    ),
+    pytest.param(
+        {"prometheus": {"serviceMonitor": {"enabled": True}, "serviceAccount": "x"}},
+        "prometheus.serviceMonitor.enabled: needs prometheus.namespace",
+        marks=pytest.mark.rule("install-3.3.prometheus-account"),
+    ),
+    pytest.param(
+        {"prometheus": {**MONITORED, **NEEDS_ACCOUNT, "metricsPort": 0}},
+        "prometheus.podMonitor.enabled: there is nothing to scrape",
+    ),
+    pytest.param(
+        {"configInline": {"peers": []}},
+        "configInline: configuration is made of custom resources",
+        marks=pytest.mark.rule("install-3.3.config-inline", "install-7.config-inline"),
+    ),
+    pytest.param(
         {"speaker": {"memberlist": {"enabled": False}, "nodeSelector": {"a": "b"}}},
-        "speaker.memberlist.enabled=true",
+        "speaker.nodeSelector: needs speaker.memberlist.enabled=true",
+        marks=pytest.mark.rule("install-3.3.memberlist-enabled"),
+    ),
+    pytest.param(
+        {"controller": {"livenessProbe": {"port": 1111}}},
+        "controller.readinessProbe.port: is 17472, but health is served on "
+        "controller.livenessProbe.port alone, which is 1111",
+    ),
+    pytest.param(
+        {"prometheus": {"metricsPort": 7946}},
+        "prometheus.metricsPort, speaker.memberlist.mlBindPort: all are 7946",
+    ),
+    pytest.param(
+        {"speaker": {"frr": {"enabled": True, "metricsPort": 9120}}},
+        "prometheus.metricsPort, speaker.frr.metricsPort: all are 9120",
     ),
 ]
+UNKNOWN = [
+    ({"speaker": {"tolerateMasters": True}}, "speaker.tolerateMasters", "speaker.tolerateMaster"),
+    ({"speeker": {"enabled": True}}, "speeker", "speaker"),
+    ({"Controller": {}}, "Controller", "controller"),
+    ({"imagePullSecret": []}, "imagePullSecret", "imagePullSecrets"),
+    (
+        {"prometheus": {"podMonitor": {"additionalLables": {}}}},
+        "prometheus.podMonitor.additionalLables",
+        "prometheus.podMonitor.additionalLabels",
+    ),
+    (
+        {"speaker": {"livenessProbe": {"failureTreshold": 1}}},
+        "speaker.livenessProbe.failureTreshold",
+        "speaker.livenessProbe.failureThreshold",
+    ),
+    ({"logLevel": "debug"}, "logLevel", "controller.logLevel or speaker.logLevel"),
+    (
+        {"metricsPort": 1},
+        "metricsPort",
+        "prometheus.metricsPort or speaker.frr.metricsPort",
+    ),
+    ({"wanConfig": True}, "wanConfig", "speaker.wanConfig"),
+    ({"controller": {"sidecars": []}}, "controller.sidecars", None),
+]
+LOG_LEVEL = pytest.mark.rule("install-3.3.schema")
 WRONG = [
-    ({"speeker": {}}, "Additional property speeker"),
-    ({"speaker": {"tolerateMasters": True}}, "Additional property tolerateMasters"),
-    ({"controller": {"logLevel": "loud"}}, "controller.logLevel"),
-    ({"speaker": {"logLevel": "trace"}}, "speaker.logLevel"),
-    ({"controller": {"image": {"pullPolicy": "Sometimes"}}}, "controller.image.pullPolicy"),
+    pytest.param({"controller": {"logLevel": "loud"}}, "controller.logLevel", marks=LOG_LEVEL),
+    pytest.param({"speaker": {"logLevel": "trace"}}, "speaker.logLevel", marks=LOG_LEVEL),
+    pytest.param(
+        {"controller": {"image": {"pullPolicy": "Sometimes"}}},
+        "controller.image.pullPolicy",
+        marks=LOG_LEVEL,
+    ),
+    pytest.param(
+        {"prometheus": {"podMonitor": {"interval": "half a minute"}}},
+        "prometheus.podMonitor.interval",
+        marks=LOG_LEVEL,
+    ),
+    pytest.param(
+        {"crds": {"validationFailurePolicy": "Warn"}},
+        "crds.validationFailurePolicy",
+        marks=LOG_LEVEL,
+    ),
+    pytest.param(
+        {"speaker": {"bgpDebounceTimeout": 0}},
+        "speaker.bgpDebounceTimeout",
+        marks=pytest.mark.rule("install-3.3.bgp-debounce"),
+    ),
     ({"controller": {"webhookMode": "maybe"}}, "controller.webhookMode"),
     ({"controller": {"replicas": 0}}, "controller.replicas"),
     ({"prometheus": {"metricsPort": 65536}}, "prometheus.metricsPort"),
-    ({"prometheus": {"podMonitor": {"interval": "30s"}}}, "prometheus.podMonitor.interval"),
+    ({"prometheus": {"serviceMonitor": {"interval": 0}}}, "prometheus.serviceMonitor.interval"),
     ({"speaker": {"memberlist": {"mlBindPort": 0}}}, "speaker.memberlist.mlBindPort"),
     ({"speaker": {"memberlist": {"mlSecretKeyPath": "k"}}}, "speaker.memberlist.mlSecretKeyPath"),
-    ({"speaker": {"bgpDebounceTimeout": 0}}, "speaker.bgpDebounceTimeout"),
     ({"speaker": {"gratuitousARPInterval": -1}}, "speaker.gratuitousARPInterval"),
     ({"speaker": {"gratuitousARPInterval": 2**31}}, "speaker.gratuitousARPInterval"),
     ({"speaker": {"nodeSelector": {"a": 1}}}, "speaker.nodeSelector.a"),
     ({"controller": {"livenessProbe": {"port": 0}}}, "controller.livenessProbe.port"),
     ({"controller": {"strategy": {"type": "OnDelete"}}}, "controller.strategy.type"),
     ({"speaker": {"updateStrategy": {"type": "Recreate"}}}, "speaker.updateStrategy.type"),
-    ({"crds": {"validationFailurePolicy": "Warn"}}, "crds.validationFailurePolicy"),
     ({"tls": {"minVersion": "TLS1.2"}}, "tls.minVersion"),
+    ({"imagePullSecrets": ["name"]}, "imagePullSecrets.0"),
+    ({"global": {"imageRegistry": "https:// x"}}, "global.imageRegistry"),
+    ({"shadow": "yes"}, "shadow"),
 ]
 HARMLESS = [
     {"global": {"registry": "mirror"}},
@@ -59,47 +162,74 @@ HARMLESS = [
     {"prometheus": {"podMonitor": {"enabled": False, "interval": 30, "jobLabel": "x"}}},
     {"prometheus": {"rbacPrometheus": True, "serviceAccount": "", "namespace": ""}},
     {"prometheus": {"prometheusRule": {"staleConfig": {"enabled": True}}}},
+    {"networkpolicies": {"defaultDeny": True, "apiPort": 443}},
     {"speaker": {"frr": {"image": {"tag": "10.5.3"}, "metricsPort": 9121}}},
     {"speaker": {"reloader": {"resources": {}}, "startupProbe": {"enabled": False}}},
-    {"frr-k8s": {"prometheus": {}}},
+    {"speaker": {"initContainers": {"cpMetrics": {"resources": {"limits": {"cpu": 1}}}}}},
+    {"frr-k8s": {"prometheus": {"serviceMonitor": {"enabled": True}}}},
     {"speaker": {"secretName": None, "command": None, "image": {"tag": None}}},
 ]
 
 
-@pytest.mark.parametrize(("values", "named"), REFUSED, ids=[named for _, named in REFUSED])
+@pytest.mark.parametrize(("values", "told"), REFUSED)
 def test_what_cannot_be_honoured_is_refused_by_name(
-    render: Any, refusal: type[Exception], values: dict[str, Any], named: str
+    render: Any, values: dict[str, Any], told: str
 ) -> None:
-    """Whoever asks for something missing learns so at once, and what to do."""
-    with pytest.raises(refusal, match="cannot be honoured") as caught:
+    """Whoever asks for a contradiction learns so at once, and what to do."""
+    with pytest.raises(HelmError, match="cannot be honoured") as caught:
         render(values)
-    assert named in str(caught.value)
+    assert f"  - {told}" in str(caught.value)
 
 
-def test_all_refusals_are_told_together(render: Any, refusal: type[Exception]) -> None:
-    """A file of values from MetalLB's chart needs one correction, not five attempts."""
+@pytest.mark.parametrize(("values", "path", "meant"), UNKNOWN, ids=[path for _, path, _ in UNKNOWN])
+def test_an_unknown_value_is_refused_with_the_nearest_name(
+    render: Any, values: dict[str, Any], path: str, meant: str | None
+) -> None:
+    """At any depth; and a name that stands elsewhere is told with its place."""
+    with pytest.raises(HelmError, match="cannot be honoured") as caught:
+        render(values)
+    hint = f"; did you mean {meant}?" if meant else ""
+    assert f"  - {path}: no such value{hint}\n" in str(caught.value)
+
+
+def test_all_refusals_are_told_together(render: Any) -> None:
+    """A file of values needs one correction, not five attempts."""
     values = {
-        "frrk8s": {"enabled": True},
+        "frrk8s": {"external": True},
+        "speaker": {"tolerateMasters": True, "frr": {"enabled": True}},
         "prometheus": {"podMonitor": {"enabled": True}},
-        "networkpolicies": {"enabled": True},
+        "nonsense": 1,
     }
-    with pytest.raises(refusal) as caught:
+    with pytest.raises(HelmError) as caught:
         render(values)
     lines = [line for line in str(caught.value).splitlines() if line.startswith("  - ")]
-    assert len(lines) == 3
+    assert len(lines) == 6
 
 
-@pytest.mark.parametrize(("values", "named"), WRONG, ids=[named for _, named in WRONG])
+@pytest.mark.parametrize(("values", "named"), WRONG)
 def test_wrong_values_are_refused_by_the_schema(
-    render: Any, refusal: type[Exception], values: dict[str, Any], named: str
+    render: Any, values: dict[str, Any], named: str
 ) -> None:
-    """A slip of the pen is told by its path."""
-    with pytest.raises(refusal, match="specifications of the schema") as caught:
+    """A value of the wrong kind is told by its path."""
+    with pytest.raises(HelmError, match="specifications of the schema") as caught:
         render(values)
-    assert named in str(caught.value)
+    assert f"- {named}: " in str(caught.value)
 
 
-@pytest.mark.parametrize("values", HARMLESS, ids=str)
-def test_values_that_ask_for_nothing_are_accepted(render: Any, values: dict[str, Any]) -> None:
+def test_values_that_ask_for_nothing_are_accepted(render: Any) -> None:
     """Defaults of MetalLB's chart, written out, and keys of umbrella charts do no harm."""
-    assert render(values) == render()
+    expected = render()
+    for values in HARMLESS:
+        assert render(values) == expected, values
+
+
+def test_defaults_of_another_chart_are_refused(helm: Path, tmp_path: Path) -> None:
+    """`helm upgrade --reuse-values` puts the old chart's defaults in the place of ours."""
+    copy = tmp_path / "chart"
+    shutil.copytree(CHART, copy)
+    values = yaml.safe_load((copy / "values.yaml").read_text())
+    for key in ("shadow", "grafana", "global", "tls"):
+        del values[key]
+    (copy / "values.yaml").write_text(yaml.safe_dump(values))
+    with pytest.raises(HelmError, match="--reset-then-reuse-values"):
+        template(helm, copy, "metallb")

@@ -1,0 +1,58 @@
+"""What Helm says after an installation: what to do next, and what is unlike MetalLB."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import yaml
+
+FRR = {"speaker": {"frr": {"enabled": True}}}
+
+
+@pytest.mark.rule("install-5.note")
+def test_the_notes_say_what_to_do_next(notes: Any) -> None:
+    """With an example that can be applied, and the command that checks the installation."""
+    text = notes(release="foo")
+    assert "installed as release foo in namespace metallb" in text
+    example = text.partition("kubectl apply -f:\n")[2].partition("\n\n  helm")[0]
+    lines = [line.removeprefix("  ") for line in example.splitlines() if line.startswith("  ")]
+    pool, advertisement = yaml.safe_load_all("\n".join(lines))
+    assert pool["kind"] == "IPAddressPool"
+    assert advertisement["spec"]["ipAddressPools"] == [pool["metadata"]["name"]]
+    assert "helm test foo --namespace metallb --logs" in text
+    assert "kubectl -n metallb get configurationstates" in text
+
+
+@pytest.mark.rule("install-6.labels")
+def test_the_notes_say_what_the_namespace_needs(notes: Any) -> None:
+    """Helm's users label it themselves; only speakers are privileged."""
+    line = "kubectl label namespace metallb pod-security.kubernetes.io/enforce=privileged"
+    assert line in notes()
+    without = {"speaker": {"enabled": False}}
+    assert line not in notes(without)
+
+
+@pytest.mark.rule("install-7.default-backend")
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({}, "frrk8s.enabled is false, unlike in MetalLB's chart"),
+        ({"frrk8s": {"enabled": True}}, "its metrics begin with frrk8s_"),
+        ({"frrk8s": {"external": True, "namespace": "far"}}, "the frr-k8s in namespace far"),
+        (FRR, "WARNING: BGP is spoken by FRR beside each speaker"),
+    ],
+)
+def test_the_notes_say_who_speaks_bgp(notes: Any, values: dict[str, Any], told: str) -> None:
+    """The default differs from MetalLB's, and one way is deprecated."""
+    text = notes(values)
+    assert told in text
+    assert ("WARNING" in text) == (values == FRR)
+
+
+def test_the_notes_of_a_shadow_send_nobody_to_configure_it(notes: Any) -> None:
+    """It is there to be watched and removed."""
+    text = notes({"shadow": True})
+    assert "announces and writes nothing" in text
+    assert "helm uninstall metallb" in text
+    assert "IPAddressPool" not in text
