@@ -162,8 +162,10 @@ class Lab:
         """Wait until the condition returns something true, and return that.
 
         An OSError or LabError of the condition counts as "not yet"; the last one is told when the
-        time is over.
+        time is over. On a busy machine that is late: nobody waits less than `PATIENCE_S`, and who
+        has to prove that something is quick measures it.
         """
+        timeout_s = max(timeout_s, PATIENCE_S)
         deadline = time.monotonic() + timeout_s
         last: object = None
         while True:

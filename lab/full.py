@@ -43,13 +43,15 @@ class FullOptions:
     """How a full lab is made.
 
     With ``serve_chart`` the chart in ``chart`` is packaged and offered at `chartrepo.URL`. Our
-    image is imported under the names that this chart asks for. An owned lab counts as dead once
-    the process that started it is.
+    image is imported under the names that this chart asks for. With ``has_frr`` so are the images
+    of FRR and frr-k8s, which take a while to import. An owned lab counts as dead once the process
+    that started it is.
     """
 
     proxy_mode: str = "nftables"
     dns: bool = True
     serve_chart: bool = True
+    has_frr: bool = False
     chart: str = str(chartrepo.CHART)
     node_grace_s: int = 12
     apiserver_args: tuple[str, ...] = ()
@@ -65,13 +67,15 @@ class Prepared:
     bundle: Path
 
 
-def prepare(chart: Path = chartrepo.CHART) -> Prepared:
+def prepare(chart: Path = chartrepo.CHART, *, has_frr: bool = False) -> Prepared:
     """Install and build all that a full lab needs; quick when everything is cached."""
     apt.ensure_packages(apt.FULL_PACKAGES)
     kube = binaries.kube_dir()
     program = helm.ensure_helm()
     names = chartrepo.image_names(program, chart)
-    return Prepared(kube, program, images.ensure_bundle([*names, images.our_name()]))
+    return Prepared(
+        kube, program, images.ensure_bundle([*names, images.our_name()], has_frr=has_frr)
+    )
 
 
 class FullLab(Lab):
@@ -88,7 +92,7 @@ class FullLab(Lab):
             raise LabError(
                 f"proxy mode {options.proxy_mode!r}: choose {', '.join(kubeproxy.MODES)}"
             )
-        prepared = prepare(Path(options.chart))
+        prepared = prepare(Path(options.chart), has_frr=options.has_frr)
         settings = Settings(name, "full", nodes, options=asdict(options))
         settings.options["bundle"] = str(prepared.bundle)
         site = Site.create(settings, owned=options.owned)

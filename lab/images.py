@@ -14,8 +14,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from lab import paths
-from lab.build import apt, archive, cache, coredns, pause, runtime
+import yaml
+
+from lab import chartrepo, paths
+from lab.build import apt, archive, cache, coredns, frr_image, pause, rootfs, runtime
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,6 +27,8 @@ BUSYBOX: Final = "localhost/busybox:lab"
 WEB: Final = "localhost/web:lab"
 NGINX: Final = "localhost/nginx:lab"
 COREDNS: Final = "localhost/coredns:lab"
+FRR: Final = "localhost/frr:lab"
+FRRK8S: Final = "localhost/frr-k8s:lab"
 
 RECIPE: Final = 1
 """Raise by one when a rule in this file changes what the images contain."""
@@ -93,7 +97,7 @@ def our_image(names: Sequence[str] = ()) -> archive.Image:
             "PYTHONUNBUFFERED": "1",
             "SSL_CERT_FILE": "/etc/ssl/certs/ca-certificates.crt",
         },
-        user=f"{runtime.NOBODY}:{runtime.NOBODY}",
+        user=f"{rootfs.NOBODY}:{rootfs.NOBODY}",
         labels={
             "org.opencontainers.image.title": "mercurylb",
             "org.opencontainers.image.version": our_version(),
@@ -117,9 +121,36 @@ def test_images() -> list[archive.Image]:
     ]
 
 
-def ensure_bundle(names: Sequence[str] = ()) -> Path:
+def frr_images() -> list[archive.Image]:
+    """Describe FRR and frr-k8s, which only some labs need, also under the charts' names."""
+    path = {"PATH": "/sbin:/usr/sbin:/bin:/usr/bin"}
+    frr, frrk8s = _names_in_charts()
+    return [
+        archive.Image((FRR, *frr), (frr_image.frr_layer(),), command=("/bin/sh",), env=path),
+        archive.Image(
+            (FRRK8S, *frrk8s), (frr_image.frrk8s_layer(),), command=("/frr-k8s",), env=path
+        ),
+    ]
+
+
+def _names_in_charts() -> tuple[list[str], list[str]]:
+    """Return the names that the values of our charts give to FRR and to frr-k8s."""
+    ours = yaml.safe_load((chartrepo.CHART / "values.yaml").read_text())
+    theirs = yaml.safe_load((chartrepo.CHART / "charts/frr-k8s/values.yaml").read_text())
+    frr = [ours["speaker"]["frr"]["image"], theirs["frrk8s"]["frr"]["image"]]
+    frrk8s = [theirs["frrk8s"]["image"]]
+    return _full_names(frr), _full_names(frrk8s)
+
+
+def _full_names(images: Sequence[dict[str, str]]) -> list[str]:
+    names = {f"{image['repository']}:{image['tag']}" for image in images}
+    return sorted(chartrepo.full_image_name(name) for name in names)
+
+
+def ensure_bundle(names: Sequence[str] = (), *, has_frr: bool = False) -> Path:
     """Return one docker-archive with every image, ours under `names`."""
-    return write_bundle([*test_images(), our_image(names)])
+    more = frr_images() if has_frr else []
+    return write_bundle([*test_images(), our_image(names), *more])
 
 
 def write_bundle(images: Sequence[archive.Image]) -> Path:

@@ -153,6 +153,11 @@ class LightLab(Lab):
         self.speaker(node).stop()
         return self._programs.run_speaker(node, _program(program, "mercurylb-speaker"))
 
+    def replace_controller(self, program: str) -> Process:
+        """Stop the controller gracefully and start another program in its place."""
+        self.controller.stop()
+        return self._programs.run_controller(_program(program, "mercurylb-controller"))
+
     def roll_speakers(self, timeout_s: float = 60.0) -> None:
         """Replace every speaker as a rolling update does: one by one, each waiting to be ready."""
         for node in self.nodes:

@@ -34,6 +34,7 @@ CHART: Final = paths.REPOSITORY / "charts" / "mercurylb"
 RELEASE: Final = "metallb"
 SECRET: Final = "metallb-memberlist"
 DEPLOYMENT: Final = "metallb-controller"
+CONTROLLER_POD: Final = "metallb-controller-0"
 _RBAC_TEMPLATES: Final = ("service-accounts", "controller-rbac", "speaker-rbac")
 _SPEAKER_LABELS: Final = "app.kubernetes.io/name=metallb,app.kubernetes.io/component=speaker"
 
@@ -86,13 +87,16 @@ class Programs:
         """Register the controller's pod and start it."""
         if not self._options.controller:
             raise LabError("no controller program was named")
-        host, address, node = self._controller_place()
-        name = "metallb-controller-0"
-        self._register(name, "controller", node, address, host_network=False)
-        env = self._environment("controller", name)
+        _, address, node = self._controller_place()
+        self._register(CONTROLLER_POD, "controller", node, address, host_network=False)
+        return self.run_controller(self._options.controller)
+
+    def run_controller(self, program: str) -> Process:
+        """Start a program as the controller, whose pod is registered."""
+        env = self._environment("controller", CONTROLLER_POD)
         env |= {"METALLB_ML_SECRET_NAME": SECRET, "METALLB_DEPLOYMENT": DEPLOYMENT}
-        argv = [self._options.controller, *self._options.controller_args]
-        return self._site.start("controller", host, argv, env=env)
+        argv = [program, *self._options.controller_args]
+        return self._site.start("controller", self._controller_place()[0], argv, env=env)
 
     def start_speaker(self, node_name: str) -> Process:
         """Register a node's speaker pod and start it."""

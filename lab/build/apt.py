@@ -117,6 +117,13 @@ def download_packages(packages: Sequence[str], folder: Path) -> list[Path]:
     raise CommandError(argv, done.returncode, done.stderr)
 
 
+def identity(deb: Path) -> str:
+    """Return name, version and architecture of a .deb file, separated by tabs."""
+    form = "${Package}\t${Version}\t${Architecture}"
+    argv = ["dpkg-deb", "--show", f"--showformat={form}", str(deb)]
+    return subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+
+
 def unpack_packages(debs: Sequence[Path], root: Path) -> None:
     """Unpack .deb files into one tree, without running their scripts."""
     for deb in debs:

@@ -45,6 +45,7 @@ def row(
     kind: str,
     job: str,
     value: float | Callable[[float], bool],
+    /,
     *,
     instance: str = "",
     **labels: str,
@@ -153,7 +154,8 @@ class Prometheus:
         try:
             self._lab.wait_for(lambda: not self.wrong_rows(rows), timeout_s=timeout_s)
         except LabError:
-            assert self.wrong_rows(rows) == []
+            if wrong := self.wrong_rows(rows):
+                raise AssertionError("\n".join(wrong)) from None
 
     def _wrong(self, row: Row) -> str:
         where = {"job": row.job, **dict(row.labels)}

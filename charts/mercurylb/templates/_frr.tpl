@@ -2,7 +2,12 @@
 
 {{/* Value of METALLB_BGP_TYPE; empty is native. */}}
 {{- define "mercurylb.bgpType" -}}
-{{- if .Values.speaker.frr.enabled -}}frr{{- else if include "mercurylb.hasFrrK8s" . -}}frr-k8s{{- end -}}
+{{- if include "mercurylb.hasFrr" . -}}frr{{- else if include "mercurylb.hasFrrK8s" . -}}frr-k8s{{- end -}}
+{{- end -}}
+
+{{/* "yes" when FRR runs beside each speaker. */}}
+{{- define "mercurylb.hasFrr" -}}
+{{- if and .Values.speaker.frr.enabled (not .Values.shadow) -}}yes{{- end -}}
 {{- end -}}
 
 {{/* "yes" when frr-k8s speaks BGP: the one of this release, or another. */}}

@@ -34,7 +34,7 @@ relabelings:
 {{/* Names of a component's ports with metrics; takes a dictionary of root and component. */}}
 {{- define "mercurylb.metricsPorts" -}}
 {{- $ports := dict "metricshttps" (int .root.Values.prometheus.metricsPort) -}}
-{{- if and (eq .component "speaker") .root.Values.speaker.frr.enabled -}}
+{{- if and (eq .component "speaker") (include "mercurylb.hasFrr" .root) -}}
 {{- $_ := set $ports "frrmetricshttps" (int .root.Values.speaker.frr.metricsPort) -}}
 {{- end -}}
 {{- toJson $ports -}}

@@ -30,6 +30,15 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end -}}
 
+{{/*
+Selector labels of a component; takes a dictionary of root and component. In the shadow of another
+load balancer they are such that its speakers and Services do not take our pods for theirs.
+*/}}
+{{- define "mercurylb.componentSelector" -}}
+{{ include "mercurylb.selectorLabels" .root }}
+app.kubernetes.io/component: {{ .component }}{{ ternary "-shadow" "" .root.Values.shadow }}
+{{- end -}}
+
 {{/* Service account of a component; takes a dictionary of root and component. */}}
 {{- define "mercurylb.serviceAccountName" -}}
 {{- $account := (index .root.Values .component).serviceAccount -}}
@@ -44,7 +53,12 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 
 {{/* "yes" when speakers form a member list, and so need its secret. */}}
 {{- define "mercurylb.hasMemberlist" -}}
-{{- if and .Values.speaker.enabled .Values.speaker.memberlist.enabled -}}yes{{- end -}}
+{{- if and .Values.speaker.enabled .Values.speaker.memberlist.enabled (not .Values.shadow) -}}yes{{- end -}}
+{{- end -}}
+
+{{/* "yes" when the list of excluded interfaces belongs to the release. */}}
+{{- define "mercurylb.hasExcludedInterfaces" -}}
+{{- if and .Values.speaker.enabled .Values.speaker.excludeInterfaces.enabled (not .Values.shadow) -}}yes{{- end -}}
 {{- end -}}
 
 {{/* "yes" when the controller answers the API server's webhooks; never in the shadow of another. */}}

@@ -17,9 +17,9 @@ imagePullPolicy: {{ . }}
 {{- end }}
 {{- end -}}
 
-{{/* Labels of the workload and of its pods: the component and the user's own. */}}
-{{- define "mercurylb.componentLabels" -}}
-app.kubernetes.io/component: {{ .component }}
+{{/* Labels of pods: those that select them, and the user's own. */}}
+{{- define "mercurylb.podLabels" -}}
+{{ include "mercurylb.componentSelector" . }}
 {{- range $key, $value := (index .root.Values .component).labels }}
 {{ $key }}: {{ $value | quote }}
 {{- end }}
@@ -31,7 +31,7 @@ app.kubernetes.io/component: {{ .component }}
 {{- if .scrapeAnnotations -}}
 {{- $_ := set $annotations "prometheus.io/scrape" "true" -}}
 {{- /* With FRR there are two ports to scrape, and an annotation names one. */ -}}
-{{- if or (ne $.component "speaker") (not $.root.Values.speaker.frr.enabled) -}}
+{{- if or (ne $.component "speaker") (not (include "mercurylb.hasFrr" $.root)) -}}
 {{- $_ := set $annotations "prometheus.io/scheme" "https" -}}
 {{- $_ := set $annotations "prometheus.io/port" (toString .metricsPort) -}}
 {{- end -}}
@@ -92,7 +92,7 @@ address only, so its probes name the host.
   httpGet:
     path: {{ $path }}
     port: {{ .port }}
-    {{- if eq $root.component "speaker" }}
+    {{- if and (eq $root.component "speaker") (not $root.root.Values.shadow) }}
     host: 127.0.0.1
     {{- end }}
   initialDelaySeconds: {{ .initialDelaySeconds }}
@@ -148,4 +148,16 @@ annotations:
   helm.sh/hook: test
   helm.sh/hook-weight: {{ .weight | quote }}
   helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
+{{- end -}}
+
+{{/* Capabilities of a speaker, as JSON; in the shadow of another one it touches no network. */}}
+{{- define "mercurylb.speakerCapabilities" -}}
+{{- $capabilities := list "NET_RAW" -}}
+{{- if .Values.speaker.realTime -}}
+{{- $capabilities = append $capabilities "SYS_NICE" -}}
+{{- end -}}
+{{- if and .Values.speaker.bgpListenPort (lt (int .Values.speaker.bgpListenPort) 1024) -}}
+{{- $capabilities = append $capabilities "NET_BIND_SERVICE" -}}
+{{- end -}}
+{{- ternary list $capabilities .Values.shadow | toJson -}}
 {{- end -}}

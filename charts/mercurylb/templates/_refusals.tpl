@@ -27,6 +27,9 @@ start: whoever set it believes that it works.
 {{- if and .frrk8s.enabled .frrk8s.external -}}
 {{- $problems = append $problems "frrk8s.enabled, frrk8s.external: frr-k8s is either installed here or elsewhere; set one to false" -}}
 {{- end -}}
+{{- if and .frrk8s.enabled .shadow -}}
+{{- $problems = append $problems "shadow, frrk8s.enabled: nothing is announced in the shadow of another load balancer, so nobody has to speak BGP; set frrk8s.enabled to false" -}}
+{{- end -}}
 {{- if and .frrk8s.external (not .frrk8s.namespace) -}}
 {{- $problems = append $problems "frrk8s.external: needs frrk8s.namespace, where frr-k8s is installed" -}}
 {{- end -}}

@@ -19,6 +19,7 @@ from mercurylb.config.resources import FRR, NATIVE
 from mercurylb.controller.definitions import DefinitionCheck
 from mercurylb.controller.desk import Desk
 from mercurylb.controller.memberlist_secret import ensure_secret
+from mercurylb.controller.shadow import run_shadow
 from mercurylb.kube.access import AccessReviewer
 from mercurylb.kube.backoff import CONTROLLER_CAP_S
 from mercurylb.kube.client import KubeClient
@@ -65,9 +66,12 @@ async def _run(settings: ControllerSettings) -> None:
     backend = os.environ.get("METALLB_BGP_TYPE") or NATIVE
     if backend == FRR:
         log.warning("controller.backend_deprecated", backend=backend)
-    if not settings.pod_name:
+    if not settings.pod_name and not settings.shadow:
         raise FlagError("the own pod is not known: give --pod-name or METALLB_POD_NAME")
     async with KubeClient(credentials, user_agent=f"mercurylb-controller/{__version__}") as client:
+        if settings.shadow:
+            await run_shadow(settings, client, namespace=namespace, backend=backend)
+            return
         app = _App(settings, client, namespace=namespace, backend=backend)
         await app.run()
 

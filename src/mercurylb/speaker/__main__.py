@@ -25,6 +25,10 @@ def main() -> None:
     settings = parse_settings(sys.argv[1:], os.environ)
     log.configure(log.parse_level(settings.log_level) or log.Level.INFO)
     log.info("speaker.starting", version=__version__)
+    if settings.shadow:
+        from mercurylb.speaker.shadow import run as watch  # noqa: PLC0415 (needs no announcer)
+
+        sys.exit(watch(settings))
     try:
         told = announcer_settings(settings, os.environ)
         tell_start(settings, told, os.environ)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from mercurylb import __version__
 from mercurylb.api.configuration_state import CONFIG_CONDITION, SPEAKER_NAME_PREFIX
 from mercurylb.api.service_l2_status import NODE_LABEL
-from mercurylb.config.resources import BGP_EXTRAS_NAME, NATIVE
+from mercurylb.config.resources import NATIVE
 from mercurylb.kube.access import AccessReviewer
 from mercurylb.kube.client import KubeClient
 from mercurylb.kube.configuration_report import ConfigurationReporter
@@ -24,22 +24,10 @@ from mercurylb.kube.credentials import load_credentials
 from mercurylb.kube.events import EventRecorder
 from mercurylb.kube.informers import Informers
 from mercurylb.kube.kinds import (
-    BFD_PROFILES,
-    BGP_ADVERTISEMENTS,
-    BGP_PEERS,
-    COMMUNITIES,
-    CONFIG_MAPS,
     CONFIGURATION_STATES,
-    ENDPOINT_SLICES,
-    IP_ADDRESS_POOLS,
-    L2_ADVERTISEMENTS,
-    NAMESPACES,
-    NODES,
-    PASSWORD_SECRETS,
     PODS,
     SERVICE_BGP_STATUSES,
     SERVICE_L2_STATUSES,
-    SERVICES,
 )
 from mercurylb.kube.patience import through_outages
 from mercurylb.kube.watch import Selection
@@ -55,7 +43,7 @@ from mercurylb.speaker.member_report import MemberReporter
 from mercurylb.speaker.metrics import SpeakerMetrics
 from mercurylb.speaker.reporter import Reporter
 from mercurylb.speaker.session_reporter import SessionReporter
-from mercurylb.speaker.stores import Identity, Stores
+from mercurylb.speaker.stores import Identity, Stores, watched_stores
 from mercurylb.speaker.view import Step, View
 from mercurylb.telemetry import logs as log
 from mercurylb.telemetry.api_metrics import add_api_metrics
@@ -81,8 +69,6 @@ if TYPE_CHECKING:
     from mercurylb.speaker.settings import SpeakerSettings
 
 COMPONENT = "metallb-speaker"
-RELEASE_TYPE = "helm.sh/release.v1"
-"""Secrets in which Helm keeps whole charts; nobody wants to read megabytes of them."""
 RENEWAL_INTERVAL_S = 5.0
 LABEL_MAX = 63
 """Longest value of a label."""
@@ -215,29 +201,13 @@ class _Brain:
     def _stores(
         self, namespace: str
     ) -> tuple[Stores, Store[ServiceL2Status], Store[ConfigurationState]]:
-        add = self._informers.add
-        here = Selection(namespace=namespace)
-        speakers = Selection(namespace=namespace, labels=self._settings.ml_labels)
+        add, here = self._informers.add, Selection(namespace=namespace)
         own_state = Selection(
             namespace=namespace,
             fields=f"metadata.name={SPEAKER_NAME_PREFIX}{self._settings.node_name}",
         )
-        secrets = Selection(namespace=namespace, fields=f"type!={RELEASE_TYPE}")
-        extras = Selection(namespace=namespace, fields=f"metadata.name={BGP_EXTRAS_NAME}")
-        stores = Stores(
-            services=add(SERVICES),
-            endpoint_slices=add(ENDPOINT_SLICES),
-            nodes=add(NODES),
-            namespaces=add(NAMESPACES),
-            pools=add(IP_ADDRESS_POOLS, here),
-            l2_advertisements=add(L2_ADVERTISEMENTS, here),
-            communities=add(COMMUNITIES, here),
-            pods=add(PODS, speakers),
-            bgp_peers=add(BGP_PEERS, here),
-            bgp_advertisements=add(BGP_ADVERTISEMENTS, here),
-            bfd_profiles=add(BFD_PROFILES, here),
-            secrets=add(PASSWORD_SECRETS, secrets),
-            config_maps=add(CONFIG_MAPS, extras),
+        stores = watched_stores(
+            self._informers, namespace=namespace, speakers=self._settings.ml_labels
         )
         return stores, add(SERVICE_L2_STATUSES, here), add(CONFIGURATION_STATES, own_state)
 

@@ -7,7 +7,23 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mercurylb.config.resources import NATIVE
+from mercurylb.config.resources import BGP_EXTRAS_NAME, NATIVE
+from mercurylb.kube.kinds import (
+    BFD_PROFILES,
+    BGP_ADVERTISEMENTS,
+    BGP_PEERS,
+    COMMUNITIES,
+    CONFIG_MAPS,
+    ENDPOINT_SLICES,
+    IP_ADDRESS_POOLS,
+    L2_ADVERTISEMENTS,
+    NAMESPACES,
+    NODES,
+    PASSWORD_SECRETS,
+    PODS,
+    SERVICES,
+)
+from mercurylb.kube.watch import Selection
 
 if TYPE_CHECKING:
     from mercurylb.api.bfd_profile import BFDProfile
@@ -23,7 +39,11 @@ if TYPE_CHECKING:
     from mercurylb.api.password_secret import PasswordSecret
     from mercurylb.api.pod import Pod
     from mercurylb.api.service import Service
+    from mercurylb.kube.informers import Informers
     from mercurylb.kube.store import Store
+
+RELEASE_TYPE = "helm.sh/release.v1"
+"""Secrets in which Helm keeps whole charts; nobody wants to read megabytes of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,3 +91,25 @@ class Identity(msgspec.Struct, frozen=True):
     """Value of METALLB_BGP_TYPE."""
     passes_secrets: bool = False
     """Whether the secrets of peers are left to frr-k8s."""
+
+
+def watched_stores(informers: Informers, *, namespace: str, speakers: str) -> Stores:
+    """Have everything watched that a speaker plans with; `speakers` selects their pods."""
+    add, here = informers.add, Selection(namespace=namespace)
+    secrets = Selection(namespace=namespace, fields=f"type!={RELEASE_TYPE}")
+    extras = Selection(namespace=namespace, fields=f"metadata.name={BGP_EXTRAS_NAME}")
+    return Stores(
+        services=add(SERVICES),
+        endpoint_slices=add(ENDPOINT_SLICES),
+        nodes=add(NODES),
+        namespaces=add(NAMESPACES),
+        pools=add(IP_ADDRESS_POOLS, here),
+        l2_advertisements=add(L2_ADVERTISEMENTS, here),
+        communities=add(COMMUNITIES, here),
+        pods=add(PODS, Selection(namespace=namespace, labels=speakers)),
+        bgp_peers=add(BGP_PEERS, here),
+        bgp_advertisements=add(BGP_ADVERTISEMENTS, here),
+        bfd_profiles=add(BFD_PROFILES, here),
+        secrets=add(PASSWORD_SECRETS, secrets),
+        config_maps=add(CONFIG_MAPS, extras),
+    )

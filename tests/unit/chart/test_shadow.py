@@ -1,32 +1,85 @@
-"""A release in the shadow of another load balancer changes nothing."""
+"""A release in the shadow of another load balancer takes nothing from it and changes nothing."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
+from tests.unit.chart.conftest import HelmError
+
 REVIEWS = {"tokenreviews", "subjectaccessreviews"}
 READING = {"get", "list", "watch"}
+SHADOW = {"shadow": True}
+ML_LABELS = "app.kubernetes.io/name=metallb,app.kubernetes.io/component=speaker"
+ONCE_PER_CLUSTER = {
+    ("ValidatingWebhookConfiguration", "metallb-webhook-configuration"),
+    ("Service", "metallb-webhook-service"),
+    ("Secret", "metallb-webhook-cert"),
+    ("ConfigMap", "metallb-excludel2"),
+}
 
 
 def test_both_programs_are_told(render: Any) -> None:
-    """By one flag."""
-    objects = render({"shadow": True})
+    """By one flag; and the controller answers no webhooks."""
+    objects = render(SHADOW)
     plain = render()
     for component in ("controller", "speaker"):
         assert "--shadow" in objects.container(component)["args"]
         assert "--shadow" not in plain.container(component)["args"]
+    assert "--webhook-mode=disabled" in objects.container("controller")["args"]
 
 
 def test_it_takes_nothing_that_the_other_has(render: Any) -> None:
-    """Neither definitions nor webhooks, which have one name in the whole cluster."""
-    objects = render({"shadow": True}, crds=True)
-    kinds = {kind for kind, _ in objects}
-    assert not kinds & {"CustomResourceDefinition", "ValidatingWebhookConfiguration", "Service"}
+    """Objects whose names do not follow the release exist once in a namespace or cluster."""
+    objects = render(SHADOW, release="shadow", crds=True)
+    assert not set(objects) & ONCE_PER_CLUSTER
+    assert "CustomResourceDefinition" not in {kind for kind, _ in objects}
+    assert not set(objects) & set(render(release="metallb"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "component"), [("Deployment", "controller"), ("DaemonSet", "speaker")]
+)
+def test_its_pods_are_not_taken_for_the_others(render: Any, kind: str, component: str) -> None:
+    """Neither by Services and member lists, which go by the component, nor by its own selectors."""
+    spec = render(SHADOW)[kind, f"metallb-{component}"]["spec"]
+    labels = spec["template"]["metadata"]["labels"]
+    assert labels["app.kubernetes.io/component"] == f"{component}-shadow"
+    assert spec["selector"]["matchLabels"].items() <= labels.items()
+
+
+def test_its_monitors_find_its_pods(render: Any) -> None:
+    """By the same labels."""
+    monitors = {"podMonitor": {"enabled": True}, "serviceAccount": "a", "namespace": "b"}
+    objects = render({**SHADOW, "prometheus": monitors})
+    for component in ("controller", "speaker"):
+        labels = objects["PodMonitor", f"metallb-{component}"]["spec"]["selector"]["matchLabels"]
+        assert labels["app.kubernetes.io/component"] == f"{component}-shadow"
+
+
+def test_its_speakers_touch_neither_network_nor_key(render: Any) -> None:
+    """No port of the node can clash, and they join no member list; but they know whom it has."""
+    values = {**SHADOW, "speaker": {"realTime": True, "frr": {"enabled": True}}}
+    objects = render(values)
+    pod = objects.pod("speaker")
+    assert pod["hostNetwork"] is False
+    assert not pod.get("volumes")
+    (container,) = pod["containers"]
+    assert not container.get("volumeMounts")
+    assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+    assert [port["name"] for port in container["ports"]] == ["metricshttps"]
+    assert "host" not in container["readinessProbe"]["httpGet"]
+    variables = {item["name"]: item.get("value") for item in container["env"]}
+    assert [key for key in variables if "_ML_" in key] == ["METALLB_ML_LABELS"]
+    assert variables["METALLB_ML_LABELS"] == ML_LABELS
+    variables = {item["name"] for item in objects.container("controller")["env"]}
+    assert variables == {"METALLB_POD_NAME"}
 
 
 def test_it_may_only_read(render: Any) -> None:
     """No right to write, except to ask who scrapes the metrics."""
-    objects = render({"shadow": True})
+    objects = render(SHADOW)
     roles = [item for (kind, _), item in objects.items() if kind in {"Role", "ClusterRole"}]
     assert len(roles) == 4
     for role in roles:
@@ -37,7 +90,7 @@ def test_it_may_only_read(render: Any) -> None:
                 assert set(rule["verbs"]) <= READING
 
 
-def test_its_speakers_start_without_a_common_key(render: Any) -> None:
-    """Its controller creates none."""
-    (key,) = [v for v in render({"shadow": True}).pod("speaker")["volumes"] if "secret" in v]
-    assert key["secret"]["optional"] is True
+def test_nobody_speaks_bgp_in_it(render: Any) -> None:
+    """frr-k8s would announce what it is told, so it is refused."""
+    with pytest.raises(HelmError, match="shadow, frrk8s.enabled"):
+        render({**SHADOW, "frrk8s": {"enabled": True}})

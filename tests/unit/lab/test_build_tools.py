@@ -64,4 +64,4 @@ def test_sources_name_the_version_that_the_list_names() -> None:
 def test_each_program_has_an_entry_point() -> None:
     """The image starts the programs under the names that the chart uses."""
     programs = {"controller", "speaker", "frr-reloader", "frr-metrics"}
-    assert set(runtime.ENTRY_POINTS) == {f"mercurylb-{name}" for name in programs}
+    assert set(rootfs.ENTRY_POINTS) == {"mercurylb", *(f"mercurylb-{name}" for name in programs)}
