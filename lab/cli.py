@@ -8,7 +8,7 @@ import sys
 from argparse import ArgumentParser
 from collections.abc import Callable, Sequence
 
-from lab import kubeproxy, light, parts, verbs
+from lab import imagefile, kubeproxy, light, parts, verbs
 from lab.compare import command as compare
 from lab.errors import LabError
 from lab.failover import SCENARIOS
@@ -78,6 +78,8 @@ def _add_life(commands: Commands[ArgumentParser]) -> None:
         "--bgp-only", dest="parts", action="store_const", const="bgp", help="that step alone"
     )
     demo.set_defaults(parts="layer2")
+    text = "write our image, its bill of materials and its provenance into files"
+    imagefile.add_arguments(commands.add_parser("image", help=text, description=text))
     text = "feed two controllers the same random objects and compare what they do"
     compare.add_arguments(_command(commands, "compare", compare.run, text))
 

@@ -11,7 +11,7 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from lab import binaries, controlplane, netns, topology
 from lab.errors import LabError, WaitTimeout
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from lab.process import Process
 
 T = TypeVar("T")
+
+PATIENCE_S: Final = 30.0
+"""The least that anybody waits for a condition: a busy machine is no failure."""
 
 
 class Lab:

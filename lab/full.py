@@ -20,6 +20,7 @@ from lab import (
     images,
     isolation,
     kubeproxy,
+    netns,
     progress,
     topology,
 )
@@ -132,6 +133,12 @@ class FullLab(Lab):
             words = ("-n", "kube-system", "rollout", "status", "deployment/coredns")
             lab.kubectl(*words, f"--timeout={_READY_TIMEOUT_S:.0f}s", timeout_s=150)
         return lab
+
+    def import_images(self, archive: Path) -> None:
+        """Give every node the images of a docker-archive."""
+        for node in self.site.plan.nodes:
+            argv = [*self.site.enter_argv(node.name), netns.tool("ctr"), "-n", "k8s.io"]
+            netns.command([*argv, "images", "import", "--no-unpack", str(archive)], timeout_s=120)
 
     def console(self) -> Console:
         """Return terminals on the hosts, with kubectl and helm ready for use."""

@@ -84,7 +84,7 @@ def write_archive(images: Sequence[Image], target: Path) -> None:
                 tar.addfile(entry, stream)
         manifest = []
         for image in images:
-            config = _to_json(image_config(image))
+            config = encode(image_config(image))
             config_name = f"{hashlib.sha256(config).hexdigest()}.json"
             _add_bytes(tar, config_name, config)
             manifest.append(
@@ -94,7 +94,7 @@ def write_archive(images: Sequence[Image], target: Path) -> None:
                     "Layers": [f"{layer.digest}/layer.tar" for layer in image.layers],
                 }
             )
-        _add_bytes(tar, "manifest.json", _to_json(manifest))
+        _add_bytes(tar, "manifest.json", encode(manifest))
     partial.rename(target)
 
 
@@ -183,5 +183,6 @@ def _distinct_layers(images: Iterable[Image]) -> list[Layer]:
     return list({layer.digest: layer for image in images for layer in image.layers}.values())
 
 
-def _to_json(value: object) -> bytes:
+def encode(value: object) -> bytes:
+    """Write JSON in the one way that gives equal digests."""
     return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()

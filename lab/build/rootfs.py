@@ -1,8 +1,8 @@
 """What our image consists of: Python from Debian's packages, locked dependencies, our code.
 
-One recipe for both ways to an image: `lab.build.runtime` packs its three parts into layers, and the
-Containerfile runs this module, ``python3 -m lab.build.rootfs TARGET``, in its first stage and copies
-what it made into an empty image.
+One recipe for both ways to an image: `lab.build.runtime` packs its three parts into layers, and
+the Containerfile runs this module, ``python3 -m lab.build.rootfs TARGET``, in its first stage and
+copies what it made into an empty image.
 
 The result has no shell and no package manager, and holds compiled byte code for everything, because
 its root file system is read-only in the cluster. Byte code is compiled by the image's own
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 PYTHON: Final = "3.11"
-RECIPE: Final = 2
+RECIPE: Final = 3
 """Raise by one when a rule in this file changes what the parts contain."""
 
 LIBC_PACKAGES: Final = ("libc6", "libcrypt1", "libgcc-s1", "libssl3", "zlib1g")
@@ -48,7 +48,6 @@ PYTHON_PACKAGES: Final = (
     "netbase",
     f"python{PYTHON}",
     f"python{PYTHON}-minimal",
-    "tzdata",
 )
 ENTRY_POINTS: Final = {
     "mercurylb": "mercurylb.cli.__main__",
@@ -65,6 +64,8 @@ ORIGINAL_NAMES: Final = {
 NOBODY: Final = 65534
 INSTALLED: Final = "packages.tsv"
 """Beside the part made of Debian packages: name, version, architecture and SHA-256 of each."""
+DEBS: Final = "debs"
+"""Beside the same part: the files themselves."""
 REPORT: Final = "pip.json"
 """Beside the part made of Python packages: what pip tells of the files that it took."""
 LOCK: Final = paths.REPOSITORY / "requirements-image.lock"
@@ -89,13 +90,11 @@ _DROPPED_OF_PYTHON: Final = (
     *("lib-dynload/audioop*", "lib-dynload/nis*", "lib-dynload/ossaudiodev*"),
     *("lib-dynload/readline*", "lib-dynload/xx*"),
 )
-"""Parts of the standard library that nothing in the image imports, or whose library is not there."""
+"""Parts of the standard library that nothing here imports, or whose library is not there."""
 _DROPPED_OF_BASE: Final = (
     "lib/*-linux-gnu/libmvec.so*",
     "usr/lib/*-linux-gnu/libexpatw.so*",
     "usr/share/ca-certificates",
-    "usr/share/zoneinfo/right",
-    "usr/share/zoneinfo/posix",
 )
 _PLATFORMS: Final = ("manylinux2014_{machine}", "manylinux_2_28_{machine}")
 
@@ -123,8 +122,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def fill_base(root: Path, debs: Path | None = None) -> None:
     """Fill `root` with the interpreter and the libraries it needs."""
-    files = unpack(PYTHON_PACKAGES, root, debs)
-    (root.parent / INSTALLED).write_text("".join(f"{row}\n" for row in files))
+    rows = unpack(PYTHON_PACKAGES, root, debs or root.parent / DEBS)
+    (root.parent / INSTALLED).write_text("".join(f"{row}\n" for row in rows))
     (root / "usr/bin/python3").symlink_to(f"python{PYTHON}")
     (root / _PACKAGES).mkdir(parents=True, exist_ok=True)
     _write_etc(root)
@@ -175,15 +174,20 @@ def fill_code(root: Path, base: Path) -> None:
             path.chmod(0o755 if path.is_dir() or path.parent == programs else 0o644)
 
 
-def unpack(packages: Sequence[str], root: Path, debs: Path | None = None) -> list[str]:
-    """Unpack `packages`, from `debs` or freshly downloaded; give a row of `INSTALLED` for each."""
-    with tempfile.TemporaryDirectory(dir=root.parent, prefix=".debs.") as name:
-        files = sorted(debs.glob("*.deb")) if debs else []
-        files = files or apt.download_packages(packages, Path(name))
-        rows = {file: apt.identity(file) for file in files}
-        wanted = [file for file in files if rows[file].partition("\t")[0] in packages]
-        apt.unpack_packages(wanted, root)
-        return [f"{rows[file]}\t{archive.file_digest(file)}" for file in wanted]
+def unpack(packages: Sequence[str], root: Path, debs: Path) -> list[str]:
+    """Unpack `packages`, downloaded into `debs` unless it exists; give a row for each.
+
+    A row has name, version, architecture and the file's SHA-256, separated by tabs.
+    """
+    if not debs.exists():
+        debs.mkdir()
+        apt.download_packages(packages, debs)
+    rows = {file: apt.identity(file) for file in sorted(debs.glob("*.deb"))}
+    wanted = [file for file, row in rows.items() if row.partition("\t")[0] in packages]
+    if len(wanted) < len(packages):
+        raise LabError(f"{debs} does not hold all of {', '.join(packages)}")
+    apt.unpack_packages(wanted, root)
+    return [f"{rows[file]}\t{archive.file_digest(file)}" for file in wanted]
 
 
 def drop(root: Path, patterns: Sequence[str] = (*_DROPPED, "usr/share/doc")) -> None:

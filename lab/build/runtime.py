@@ -49,7 +49,9 @@ def libc_tree() -> Path:
     folder = _cached("tree-libc", ["libc", *rootfs.LIBC_PACKAGES])
 
     def fill(root: Path) -> None:
-        rootfs.unpack(rootfs.LIBC_PACKAGES, root)
+        debs = root / ".debs"
+        rootfs.unpack(rootfs.LIBC_PACKAGES, root, debs)
+        shutil.rmtree(debs)
         rootfs.drop(root)
 
     return cache.build_once(folder, "unpacking the C library", fill)

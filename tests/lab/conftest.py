@@ -4,12 +4,16 @@
 and leave no fault behind (``healed`` takes care of the faults).  ``bare_lab`` has a control plane,
 nodes and kube-proxies only.  ``webhook_lab`` has our programs with webhooks; the other labs have
 none, so that wrong objects can be created there.
+
+Two workers share the tests by file, since a file's tests share labs; those with full labs are one
+group, because two full labs at once are too much for two cores. What takes longest comes first.
 """
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -19,10 +23,10 @@ from tests.lab.scene import Scene
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from lab.light import LightLab
 
+HERE: Final = Path(__file__).parent
 AUDIT_POLICY: Final = """\
 apiVersion: audit.k8s.io/v1
 kind: Policy
@@ -32,8 +36,41 @@ rules:
   users:
   - system:serviceaccount:metallb:metallb-controller
   - system:serviceaccount:metallb:metallb-speaker
+  - shadow
 - level: None
 """
+
+
+LONGEST: Final = (
+    "test_compare",
+    "test_frr_backend",
+    "test_controller_outage",
+    "test_frr_speaker",
+    "test_lab_life",
+    "test_surroundings",
+    "test_bgp",
+    "test_announcer_membership",
+    "test_commands",
+    "test_webhook",
+)
+"""Files that take a minute or more: no worker begins one when the other has nothing left."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give each item its group, and let the long ones come first."""
+    for item in items:
+        is_full = item.get_closest_marker("full") is not None
+        item.add_marker(pytest.mark.xdist_group("full" if is_full else item.path.stem))
+    items.sort(key=_rank)
+
+
+def _rank(item: pytest.Item) -> int:
+    if item.path.parent != HERE:
+        return len(LONGEST) + 1
+    if item.get_closest_marker("full") is not None:
+        return -1
+    return LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import time
 import uuid
 from typing import TYPE_CHECKING
 
+from lab.cluster import PATIENCE_S
 from mercurylb.layer2 import arp, ndp
 from mercurylb.plan.desired import DesiredState
 from tests.lab.wire_lab import Announcer, Asker, Lan, inside, ip, service, wait_until
@@ -116,7 +117,7 @@ class Node:
             if frame[:6] == arp.BROADCAST and frame[28:32] == frame[38:42] == packed(address)
         ]
 
-    def first_announcement(self, address: str, timeout_s: float = 3.0) -> bytes:
+    def first_announcement(self, address: str, timeout_s: float = PATIENCE_S) -> bytes:
         """Return the next gratuitous frame of an address."""
         found: list[bytes] = []
         wait_until(lambda: found or found.extend(self.announcements(address, 0.05)) or found,

@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from lab import netns
+from lab.cluster import PATIENCE_S
 from lab.errors import ApiError
 from lab.status import who_answers
 from mercurylb.layer2 import arp
@@ -183,7 +184,7 @@ class Scene:
         return [entry["ip"] for entry in ingress]
 
     def wait_addresses(
-        self, key: str, wanted: Sequence[str] | None = None, *, timeout_s: float = 10.0
+        self, key: str, wanted: Sequence[str] | None = None, *, timeout_s: float = PATIENCE_S
     ) -> list[str]:
         """Wait until a service has addresses, or exactly these."""
         if wanted is None:
@@ -208,7 +209,7 @@ class Scene:
         self.until(has_any, f"{key} has endpoints", timeout_s)
 
     def until(
-        self, condition: Callable[[], object], what: str = "", timeout_s: float = 10.0
+        self, condition: Callable[[], object], what: str = "", timeout_s: float = PATIENCE_S
     ) -> None:
         """Wait for a condition."""
         self.lab.wait_for(condition, what=what, timeout_s=timeout_s)
@@ -255,7 +256,7 @@ class Scene:
         """Ask once who answers for an address."""
         return who_answers(self.lab.site, address)
 
-    def wait_owner(self, address: str, node: str | None, *, timeout_s: float = 5.0) -> None:
+    def wait_owner(self, address: str, node: str | None, *, timeout_s: float = PATIENCE_S) -> None:
         """Wait until exactly this node answers, or nobody."""
         wanted = [] if node is None else [node]
         self.until(lambda: self.who(address) == wanted, f"{address} by {wanted}", timeout_s)
@@ -275,7 +276,7 @@ class Scene:
         self.until(
             lambda: (seen := watch.lines()) and seen[-1]["t"] >= (begin or seen[0]["t"]) + seconds,
             "observation goes on",
-            seconds + 10,
+            seconds + PATIENCE_S,
         )
 
 

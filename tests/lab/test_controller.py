@@ -132,7 +132,7 @@ def test_a_freed_address_goes_to_who_waits(scene: Scene, how: str) -> None:
         scene.delete(holder)
     else:
         scene.patch(holder, {"spec": {"type": "ClusterIP"}})
-    scene.wait_addresses(waiting, [scene.ip4()], timeout_s=3)
+    scene.wait_addresses(waiting, [scene.ip4()])
     if how == "type change":
         scene.until(lambda: scene.addresses(holder) == [])
         annotations = scene.get(holder)["metadata"].get("annotations", {})
@@ -149,7 +149,7 @@ def test_a_pending_service_is_told_why_and_a_new_range_helps(scene: Scene) -> No
     assert event["message"].startswith(f'Failed to allocate IP for "{waiting}": ')
     assert "no available IPs" in event["message"]
     scene.set_pool(pool, f"{scene.ip4()}/32", f"{scene.ip4(3)}/32")
-    scene.wait_addresses(waiting, [scene.ip4(3)], timeout_s=3)
+    scene.wait_addresses(waiting, [scene.ip4(3)])
 
 
 def test_a_restart_swaps_no_address(scene: Scene) -> None:

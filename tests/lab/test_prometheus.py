@@ -58,6 +58,7 @@ bfd
 router bgp {asn}
  bgp router-id {own}
  no bgp ebgp-requires-policy
+ no bgp network import-check
  neighbor {other} remote-as {other_asn}
  neighbor {other} timers connect 1
  neighbor {other} bfd profile fast
@@ -257,9 +258,8 @@ def layer2_rows(stage: Stage) -> list[Row]:
     scene, rows = stage.scene, list[Row]()
     for name in ("dual", "one", "two"):
         key = stage.services[name]
+        at, owner = owner_of(stage, name)
         for ip in scene.addresses(key):
-            (owner,) = scene.ranking(ip, tuple(stage.lab.nodes))[:1]
-            at = f"{stage.lab.nodes[owner].ipv4}:9120"
             labels = {"service": key, "protocol": "layer2", "node": owner, "ip": ip}
             rows.append(
                 row("metallb_speaker_announced", "gauge", SPEAKER, 1, instance=at, **labels)
@@ -270,10 +270,19 @@ def layer2_rows(stage: Stage) -> list[Row]:
                     instance=at, ip=ip,
                 )
             )  # fmt: skip
+    at, _ = owner_of(stage, "dual")
     for ip in addresses(stage, "dual"):
         for what in ("requests_received", "responses_sent"):
-            rows.append(row(f"metallb_layer2_{what}", "counter", SPEAKER, at_least(1), ip=ip))
+            name = f"metallb_layer2_{what}"
+            rows.append(row(name, "counter", SPEAKER, at_least(1), instance=at, ip=ip))
     return rows
+
+
+def owner_of(stage: Stage, name: str) -> tuple[str, str]:
+    """Give the speaker that announces a service, and its node: the first address decides."""
+    first = stage.scene.addresses(stage.services[name])[0]
+    owner = stage.scene.ranking(first, tuple(stage.lab.nodes))[0]
+    return f"{stage.lab.nodes[owner].ipv4}:9120", owner
 
 
 def bgp_rows(stage: Stage) -> list[Row]:
@@ -297,19 +306,19 @@ def bgp_rows(stage: Stage) -> list[Row]:
         labels["ip"] = stage.scene.far4
         at = f"{host.ipv4}:9120"
         rows.append(row("metallb_speaker_announced", "gauge", SPEAKER, 1, instance=at, **labels))
-    return rows + bfd_rows(SPEAKER, ip, "")
+    return rows + bfd_rows(SPEAKER, peer=ip)
 
 
-def bfd_rows(job: str, peer: str, vrf: str) -> list[Row]:
-    """Say what is told of a BFD session."""
+def bfd_rows(job: str, **labels: str) -> list[Row]:
+    """Say what is told of a BFD session; the empty VRF of the native mode is as no label."""
     least = {"control_packet_input": 1, "control_packet_output": 1, "session_up_events": 1}
     least |= {"echo_packet_input": 0, "echo_packet_output": 0, "session_down_events": 0}
     least["zebra_notifications"] = 0
-    up = row("metallb_bfd_session_up", "gauge", job, 1, peer=peer, vrf=vrf)
+    up = row("metallb_bfd_session_up", "gauge", job, 1, **labels)
     return [
         up,
         *(
-            row(f"metallb_bfd_{name}", "counter", job, at_least(value), peer=peer, vrf=vrf)
+            row(f"metallb_bfd_{name}", "counter", job, at_least(value), **labels)
             for name, value in least.items()
         ),
     ]
@@ -327,7 +336,7 @@ def sidecar_rows() -> list[Row]:
         row(f"metallb_bgp_{name}", "counter", SIDECAR, at_least(least), **labels)
         for name, least in counters.items()
     ]
-    return rows + bfd_rows(SIDECAR, "192.0.2.2", "default")
+    return rows + bfd_rows(SIDECAR, peer="192.0.2.2", vrf="default")
 
 
 def own_rows(stage: Stage) -> list[Row]:

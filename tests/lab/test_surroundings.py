@@ -101,12 +101,12 @@ def test_every_lack_is_one_line_and_the_rest_works(bad: Scene) -> None:
     scene.wait_endpoints(key)
     scene.wait_owner(scene.ip4(), "n2", timeout_s=PATIENCE_S)
 
-    scene.until(lambda: told(n2, "speaker.no_ipv6"), "n2 tells", PATIENCE_S)
+    scene.until(lambda: told(n2, "layer2.no_ipv6"), "n2 tells", PATIENCE_S)
     scene.until(lambda: told(controller, "config.definitions_differ"), "differ", PATIENCE_S)
     (raw,) = told(n1, "layer2.impossible")
     assert "NET_RAW" in raw["todo"]
     assert not told(n2, "layer2.impossible")
-    (family,) = told(n2, "speaker.no_ipv6")
+    (family,) = told(n2, "layer2.no_ipv6")
     assert family["ips"] == [scene.ip6()]
     (differ,) = told(controller, "config.definitions_differ")
     assert differ["lacking"] == ["ipaddresspools.metallb.io v1beta1 spec.avoidBuggyIPs"]

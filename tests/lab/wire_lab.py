@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from lab.cluster import PATIENCE_S
 from mercurylb.layer2 import arp, ndp
 from mercurylb.plan.desired import DesiredState, Layer2Service, Member, Observation
 
@@ -34,7 +35,7 @@ def ip(*arguments: str) -> str:
     return done.stdout
 
 
-def wait_until(condition: Callable[[], object], what: str, timeout_s: float = 5.0) -> float:
+def wait_until(condition: Callable[[], object], what: str, timeout_s: float = PATIENCE_S) -> float:
     """Wait for a condition; return how long it took."""
     started = time.monotonic()
     while not condition():

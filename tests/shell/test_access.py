@@ -37,6 +37,7 @@ class Server:
 
 @pytest.mark.parametrize(("token", "status"), [("good", 200), ("known", 403), ("other", 401)])
 @pytest.mark.rule("speaker-2.metrics")
+@pytest.mark.rule("metrics-1.1.reviews")
 async def test_the_three_answers(token: str, status: int) -> None:
     """Unknown tokens are 401, known ones without the right 403."""
     server = Server()
@@ -70,6 +71,7 @@ async def test_answers_are_kept_for_a_while() -> None:
     assert len(server.asked) == 8
 
 
+@pytest.mark.rule("metrics-1.1.reviews")
 async def test_an_outage_is_not_an_answer() -> None:
     """While the API server is away nobody gets in, and the first who asks after it does."""
     server = Server()

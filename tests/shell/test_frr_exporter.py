@@ -192,6 +192,7 @@ async def test_what_is_gone_has_no_series(frr: Frr) -> None:
 
 
 @pytest.mark.rule("bgp-frr-A9.livez")
+@pytest.mark.rule("metrics-1.2.livez")
 async def test_each_daemon_counts(frr: Frr) -> None:
     """One that does not answer is named."""
     assert await frr.exporter.missing_daemons() == []
@@ -222,6 +223,7 @@ async def test_a_daemon_that_hangs_up_is_an_error(frr: Frr) -> None:
 
 
 @pytest.mark.rule("bgp-frr-A9.flags")
+@pytest.mark.rule("metrics-1.2.sidecar-flags")
 def test_the_flags_are_those_of_the_original() -> None:
     """Names and defaults."""
     assert parse_settings([], {}) == ExporterSettings(

@@ -118,6 +118,7 @@ async def test_a_broken_number_is_one_failed_scrape(background: Any) -> None:
             assert (status, text) == (500, "Internal Server Error\n")
 
 
+@pytest.mark.rule("metrics-1.1.self-signed", "metrics-1.1.tls")
 async def test_self_signed_for_localhost_and_tls13(background: Any) -> None:
     """Without a directory the certificate is our own; TLS 1.2 is refused unless allowed."""
     for version, is_accepted in (("", False), ("VersionTLS12", True)):

@@ -200,3 +200,11 @@ def test_every_argument_is_a_flag_of_its_program(component: str, flags: Any) -> 
     assert used - {flag.name for flag in flags} == set()
     variables = set(re.findall(r"METALLB_[A-Z_]+(?=$)", text, re.MULTILINE))
     assert variables - {flag.env for flag in flags} - {BACKEND_ENV} == set()
+
+
+@pytest.mark.rule("install-2.kubernetes")
+def test_the_chart_asks_for_a_version_that_evaluates_the_rules_of_definitions() -> None:
+    """Rules (CEL) inside definitions are evaluated from 1.25 on; older servers would drop them."""
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    assert chart["kubeVersion"] == ">= 1.25.0-0"
+    assert any("x-kubernetes-validations" in path.read_text() for path in CRDS.glob("*.yaml"))

@@ -37,7 +37,7 @@ name is known; takes a dictionary of names, section and key.
 {{- $best = $path -}}
 {{- $least = $distance -}}
 {{- end -}}
-{{- else if eq (lower $last) $word -}}
+{{- else if and (eq (lower $last) $word) (eq (hasPrefix "frr-k8s." $path) (hasPrefix "frr-k8s" $.section)) -}}
 {{- $elsewhere = append $elsewhere $path -}}
 {{- end -}}
 {{- end -}}

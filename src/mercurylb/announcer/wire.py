@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from mercurylb.announcer.core import AnnouncerCore, CoreEffect, Finish, Observe, Tell
 from mercurylb.announcer.desk import Desk
+from mercurylb.announcer.families import silent_ipv6
 from mercurylb.announcer.gossip import Gossip
 from mercurylb.announcer.ports import Ports, without
 from mercurylb.announcer.routing_wire import RoutingWire
@@ -88,6 +89,7 @@ class Wire:
         self._carrier = Carrier(settings.membership)
         self._channel: Channel[BrainMessage] | None = None
         self._is_observation_due = False
+        self._silent_ipv6: tuple[str, ...] = ()
         self._gossip: Gossip | None = None
         if settings.membership is not None:
             self._gossip = Gossip(settings.membership, self.core, self._driver)
@@ -219,9 +221,23 @@ class Wire:
 
     def _observe_regularly(self) -> None:
         self._schedule_observation()
+        self._say_silent_ipv6()
         if self._gossip is not None:
             self._gossip.say_refused()
         self._loop.call_later(OBSERVE_INTERVAL_S, self._observe_regularly)
+
+    def _say_silent_ipv6(self) -> None:
+        """Say once that this node owns what it cannot announce, until it can."""
+        before = self._silent_ipv6
+        self._silent_ipv6 = silent_ipv6(self.core.responder.owned, self._found)
+        if self._silent_ipv6 and not before:
+            log.warning(
+                "layer2.no_ipv6",
+                msg="no interface of this node can announce IPv6 addresses; IPv4 goes on",
+                ips=list(self._silent_ipv6),
+                todo="give its interfaces IPv6 (net.ipv6.conf.*.disable_ipv6=0), or keep the node"
+                " out by nodeSelectors",
+            )
 
     def _observe(self) -> None:
         self._is_observation_due = False

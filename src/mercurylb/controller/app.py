@@ -124,7 +124,7 @@ class _App:
                 registry=registry,
                 dice=self._dice,
             )
-            group.create_task(self._stop(told, desk, elector))
+            group.create_task(self._stop(told, desk, elector, webhooks))
             if webhooks is not None:
                 group.create_task(webhooks.run())
             if elector is not None:
@@ -193,10 +193,18 @@ class _App:
             random=self._dice,
         )
 
-    async def _stop(self, told: asyncio.Task[None], desk: Desk, elector: Elector | None) -> None:
+    async def _stop(
+        self,
+        told: asyncio.Task[None],
+        desk: Desk,
+        elector: Elector | None,
+        webhooks: WebhookService | None,
+    ) -> None:
         """Once told to, send nothing new, let what is under way end, and give the lease back."""
         await told
         desk.close()
         if elector is not None:
             await elector.release(in_flight_patience_s=IN_FLIGHT_PATIENCE_S)
+        if webhooks is not None:
+            await webhooks.wind_down()
         raise Stopped

@@ -59,7 +59,6 @@ class Reporter:
         self._recorder = recorder
         self._metrics = metrics
         self._owned: dict[str, OwnedService] = {}
-        self._has_told_ipv6 = False
         self._announced: dict[str, Announced] = {}
         self._keeper = StatusKeeper(statuses, writer, creates="create ")
 
@@ -151,16 +150,6 @@ class Reporter:
         self._record(entry.service, NORMAL, "nodeAssigned", message)
 
     def _tell_skipped(self, entry: OwnedService) -> None:
-        if not self._has_told_ipv6 and any(":" in address for address in entry.skipped):
-            self._has_told_ipv6 = True
-            log.warning(
-                "speaker.no_ipv6",
-                msg="no interface of this node can announce IPv6 addresses; IPv4 goes on",
-                service=entry.service,
-                ips=list(entry.skipped),
-                todo="give its interfaces IPv6 (net.ipv6.conf.*.disable_ipv6=0), or keep the node"
-                " out by nodeSelectors",
-            )
         for address in entry.skipped:
             self._record(
                 entry.service,

@@ -91,6 +91,8 @@ class WebhookServer:
         connections_max: int = CONNECTIONS_MAX,
     ) -> None:
         self.started = asyncio.Event()
+        self.keeps_no_connection = False
+        """Whoever asks is to connect anew the next time: somebody else will answer then."""
         self.host = host
         self.port = port
         """The port really bound, once `started` is set."""
@@ -179,7 +181,10 @@ class WebhookServer:
         finally:
             self._held_bytes -= len(body)
         self._answers.add(1, request.path)
-        return Response(body=answer, content_type="application/json")
+        response = Response(body=answer, content_type="application/json")
+        if self.keeps_no_connection:
+            response.force_close()
+        return response
 
     async def _read(self, request: BaseRequest, body: bytearray, body_bytes_max: int) -> None:
         """Read the body into `body`, whose length counts as held."""

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from mercurylb.telemetry.metrics import Registry
     from mercurylb.webhook.rotation import Material
 
+WIND_DOWN_S = 3.0
+"""A pod that ends is asked until every kube-proxy has been told; the chart gives it longer than
+that."""
+
 
 class WebhookSettings(TlsSettings, Protocol):
     """The part of a program's settings that is about webhooks."""
@@ -94,6 +98,12 @@ class WebhookService:
         async with asyncio.TaskGroup() as group:
             group.create_task(self.certificate.run())
             group.create_task(self.server.run())
+
+    async def wind_down(self) -> None:
+        """Go on answering until the API server has been told of whoever comes after us."""
+        if self.server.started.is_set():
+            self.server.keeps_no_connection = True
+            await asyncio.sleep(WIND_DOWN_S)
 
     def check(self) -> str:
         """Say why nobody is answered yet, or nothing."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
 import subprocess
 from pathlib import Path
@@ -66,8 +67,8 @@ def helm() -> Path:
 
 
 @pytest.fixture
-def render(helm: Path, tmp_path: Path) -> Render:
-    """Return a function that renders the chart."""
+def render(helm: Path) -> Render:
+    """Return a function that renders the chart; what was rendered already is not rendered again."""
 
     def run(
         values: Object | None = None,
@@ -78,9 +79,7 @@ def render(helm: Path, tmp_path: Path) -> Render:
     ) -> Rendered:
         flags = [] if crds else ["--set", "crds.enabled=false"]
         flags += [] if tests else ["--skip-tests"]
-        path = tmp_path / "values.yaml"
-        path.write_text(yaml.safe_dump(values or {}))
-        output = template(helm, CHART, release, "-f", str(path), *flags)
+        output = template(helm, CHART, release, *flags, values=yaml.safe_dump(values or {}))
         objects = [o for o in yaml.load_all(output, Loader=yaml.CSafeLoader) if o]
         rendered = Rendered({(o["kind"], o["metadata"]["name"]): o for o in objects})
         assert len(rendered) == len(objects)
@@ -89,10 +88,11 @@ def render(helm: Path, tmp_path: Path) -> Render:
     return run
 
 
-def template(helm: Path, chart: Path, release: str, *flags: str) -> str:
+@functools.cache
+def template(helm: Path, chart: Path, release: str, *flags: str, values: str = "") -> str:
     """Have Helm render a chart into the namespace metallb."""
-    argv = [str(helm), "template", release, str(chart), "-n", "metallb", *flags]
-    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    argv = [str(helm), "template", release, str(chart), "-n", "metallb", "-f", "-", *flags]
+    done = subprocess.run(argv, input=values, capture_output=True, text=True, check=False)
     if done.returncode:
         raise HelmError(done.stderr)
     return done.stdout
@@ -111,11 +111,8 @@ def notes(helm: Path, tmp_path: Path) -> Notes:
     (folder / "notes.yaml").write_text('notes: {{ tpl (.Files.Get "files/notes.txt") . | toJson }}')
 
     def run(values: Object | None = None, *, release: str = "metallb") -> str:
-        path = tmp_path / "values.yaml"
-        path.write_text(yaml.safe_dump(values or {}))
-        output = template(
-            helm, copy, release, "-f", str(path), "--show-only", "templates/notes.yaml"
-        )
+        only = ("--show-only", "templates/notes.yaml")
+        output = template(helm, copy, release, *only, values=yaml.safe_dump(values or {}))
         text: str = yaml.safe_load(output)["notes"]
         return text
 

@@ -11,6 +11,18 @@ from mercurylb.frr_metrics.settings import FLAGS
 
 FRR = {"speaker": {"frr": {"enabled": True}}}
 EXTERNAL = {"frrk8s": {"external": True, "namespace": "frr-k8s-system"}}
+INSTALLED = {"frrk8s": {"enabled": True}}
+FRR_K8S = {
+    ("ClusterRole", "metallb-frr-k8s-controller"),
+    ("ClusterRoleBinding", "metallb-frr-k8s-controller"),
+    ("DaemonSet", "metallb-frr-k8s"),
+    ("Deployment", "metallb-frr-k8s-statuscleaner"),
+    ("Secret", "frr-k8s-webhook-server-cert"),
+    ("Service", "frr-k8s-webhook-service"),
+    ("ServiceAccount", "metallb-frr-k8s-controller"),
+    ("ValidatingWebhookConfiguration", "frr-k8s-validating-webhook-configuration"),
+}
+"""Objects of frr-k8s that others may look for; its files and namespaced roles are its own."""
 
 
 def environ(container: dict[str, Any]) -> dict[str, str]:
@@ -29,7 +41,9 @@ def paths(container: dict[str, Any]) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(
-    ("values", "backend"), [({}, None), (FRR, "frr"), (EXTERNAL, "frr-k8s")], ids=str
+    ("values", "backend"),
+    [({}, None), (FRR, "frr"), (EXTERNAL, "frr-k8s"), (INSTALLED, "frr-k8s")],
+    ids=str,
 )
 def test_both_programs_are_told_of_the_backend(
     render: Any, values: dict[str, Any], backend: str | None
@@ -41,6 +55,7 @@ def test_both_programs_are_told_of_the_backend(
 
 
 @pytest.mark.rule("bgp-frr-A8.pod")
+@pytest.mark.rule("install-3.3.frr", "install-5.ready")
 def test_frr_runs_beside_the_speaker(render: Any) -> None:
     """Its containers and what they share are those that MetalLB's pod has."""
     pod = render(FRR).pod("speaker")
@@ -68,6 +83,7 @@ def test_frr_runs_beside_the_speaker(render: Any) -> None:
 
 
 @pytest.mark.rule("bgp-frr-A8.pod")
+@pytest.mark.rule("install-3.3.startup-probe")
 def test_frr_is_probed_and_restarted(render: Any) -> None:
     """By what its exporter says of the daemons, over the port that it has."""
     values = {"speaker": {"frr": {"enabled": True, "metricsPort": 9200}}}
@@ -92,6 +108,7 @@ def test_frr_starts_without_listening_for_bgp(render: Any) -> None:
     assert ("ConfigMap", "metallb-frr-startup") not in render()
 
 
+@pytest.mark.rule("install-3.3.frr-values", "install-3.3.startup-probe")
 def test_values_reach_the_containers(render: Any) -> None:
     """Images, resources, paths and TLS."""
     limits = {"limits": {"cpu": "1"}}
@@ -152,3 +169,38 @@ def test_a_speaker_may_write_what_frr_k8s_reads(render: Any) -> None:
     assert rights["bgpsessionstates"] == {"list", "watch"}
     without = render()["ClusterRole", "metallb:speaker"]["rules"]
     assert not any("frrk8s.metallb.io" in rule["apiGroups"] for rule in without)
+
+
+@pytest.mark.rule("install-3.2.frr-k8s", "install-3.3.frrk8s")
+def test_frr_k8s_can_be_installed_with_the_release(render: Any) -> None:
+    """Under the names that MetalLB's release gives it, and only when it is asked for."""
+    objects = render(INSTALLED)
+    added = set(objects) - set(render())
+    own = {"ConfigMap", "Role", "RoleBinding", "CustomResourceDefinition"}
+    assert {key for key in added if key[0] not in own} == FRR_K8S
+    assert "--frrk8s-namespace" not in " ".join(objects.container("speaker")["args"])
+    rules = objects["ClusterRole", "metallb:speaker"]["rules"]
+    assert any("frrconfigurations" in rule["resources"] for rule in rules)
+
+
+@pytest.mark.rule("install-5.ready")
+def test_five_containers_run_in_the_pod_of_frr_k8s(render: Any) -> None:
+    """As many as the column READY shows."""
+    objects = render(INSTALLED)
+    pod = objects["DaemonSet", "metallb-frr-k8s"]["spec"]["template"]["spec"]
+    assert len(pod["containers"]) == 5
+    assert len(objects.pod("speaker")["containers"]) == 1
+    assert len(objects.pod("controller")["containers"]) == 1
+
+
+def test_values_of_frr_k8s_reach_it(render: Any) -> None:
+    """Below frr-k8s, and the registry of all images."""
+    values = {
+        **INSTALLED,
+        "global": {"imageRegistry": "mirror.example"},
+        "frr-k8s": {"frrk8s": {"logLevel": "debug"}},
+    }
+    pod = render(values)["DaemonSet", "metallb-frr-k8s"]["spec"]["template"]["spec"]
+    assert "--log-level=debug" in str(pod["containers"])
+    images = {c["image"] for c in [*pod["containers"], *pod["initContainers"]]}
+    assert not [image for image in images if not image.startswith("mirror.example/")]

@@ -43,7 +43,8 @@ def test_it_verifies_the_installation_without_privileges(render: Any) -> None:
     pod = render(values, tests=True)["Pod", NAME]["spec"]
     (container,) = pod["containers"]
     assert container["image"] == "mirror.example/mercurylb/mercurylb:0.1.0"
-    assert container["command"] == ["/usr/bin/mercurylb", "verify", "--namespace", "metallb"]
+    command = ["/usr/bin/mercurylb", "verify", "--namespace", "metallb", "--wait", "60"]
+    assert container["command"] == command
     assert pod["restartPolicy"] == "Never"
     assert pod["serviceAccountName"] == NAME
     assert pod["securityContext"]["runAsNonRoot"] is True
@@ -75,7 +76,7 @@ def test_it_changes_nothing_and_sees_no_secret_of_others(render: Any) -> None:
             assert set(rule["verbs"]) <= ({"create"} if is_dry_run else {"get", "list"})
             if "secrets" in rule["resources"]:
                 assert kind == "Role"
-                assert rule["resourceNames"] == ["metallb-memberlist", "metallb-webhook-cert"]
+                assert rule["resourceNames"] == ["metallb-memberlist"]
 
 
 @pytest.mark.parametrize("create", [True, False])

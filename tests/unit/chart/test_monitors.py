@@ -168,6 +168,7 @@ def test_there_is_no_monitor_of_what_is_not_there(render: Any, off: str) -> None
 
 
 @pytest.mark.parametrize(("given", "shown"), [(15, "15s"), ("1m30s", "1m30s"), (None, None)])
+@pytest.mark.rule("install-3.3.interval")
 def test_an_interval_is_a_duration(render: Any, given: object, shown: str | None) -> None:
     """The operator's definitions take no number, so seconds get their unit."""
     objects = render(prometheus(podMonitor={"enabled": True, "interval": given}))

@@ -131,11 +131,13 @@ def _names(rule: dict[str, Any]) -> list[str]:
     return [",".join(rule["resourceNames"])] if "resourceNames" in rule else []
 
 
+@pytest.mark.rule("install-3.2.no-namespace", "install-3.2.objects")
 def test_a_release_called_metallb_has_the_names_of_metallbs_chart(render: Any) -> None:
     """Tools written for MetalLB's chart find every object under the name they know."""
     assert set(render()) == DEFAULT_OBJECTS
 
 
+@pytest.mark.rule("install-3.2.crds", "install-7.crds")
 def test_the_definitions_are_part_of_the_release(render: Any) -> None:
     """An upgrade of the release upgrades the definitions too."""
     names = {name for kind, name in render(crds=True) if kind == "CustomResourceDefinition"}
@@ -154,6 +156,7 @@ def test_the_definitions_are_part_of_the_release(render: Any) -> None:
         ("foo", {"fullnameOverride": "b" * 70}, "b" * 63, "metallb"),
     ],
 )
+@pytest.mark.rule("install-3.1.fullname", "install-3.3.names")
 def test_names_follow_the_release_and_the_overrides(
     render: Any, release: str, values: dict[str, Any], fullname: str, name: str
 ) -> None:
@@ -168,6 +171,7 @@ def test_names_follow_the_release_and_the_overrides(
     assert {"name": "METALLB_ML_LABELS", "value": labels} in env
 
 
+@pytest.mark.rule("install-3.1.labels")
 def test_every_object_carries_the_common_labels(render: Any) -> None:
     """A selector on name and instance finds everything that belongs to the release."""
     common = {
@@ -222,6 +226,7 @@ def test_namespaced_objects_are_in_the_namespace_of_the_release(render: Any) -> 
     "controller-10.leases",
 )
 @pytest.mark.rule("speaker-4.rights", "speaker-4.services")
+@pytest.mark.rule("install-3.7.cluster", "install-3.7.namespace")
 def test_each_role_grants_exactly_what_is_needed(render: Any, role: tuple[str, str]) -> None:
     """A right that appears or vanishes is a decision, not an accident."""
     assert rights(render()[role]) == {key: tuple(v) for key, v in RIGHTS[role].items()}
@@ -273,6 +278,12 @@ def test_each_role_is_bound_to_its_account(
         ),
     ],
 )
+@pytest.mark.rule(
+    "install-3.3.rbac",
+    "install-3.3.component-enabled",
+    "install-3.3.speaker-enabled",
+    "install-3.3.exclude-interfaces",
+)
 def test_what_is_switched_off_is_not_installed(
     render: Any, values: dict[str, Any], missing: set[tuple[str, str]]
 ) -> None:
@@ -300,6 +311,7 @@ def test_without_webhooks_the_controller_may_not_touch_their_objects(render: Any
 
 
 @pytest.mark.rule("controller-10.no-write")
+@pytest.mark.rule("install-3.7.less")
 def test_nobody_may_write_what_belongs_to_the_user(render: Any) -> None:
     """Services but for their status, and the kinds of configuration, are read only."""
     objects = render()
@@ -319,6 +331,7 @@ def test_nobody_may_write_what_belongs_to_the_user(render: Any) -> None:
         ({"create": False, "name": "own"}, "own"),
     ],
 )
+@pytest.mark.rule("install-3.3.service-accounts")
 def test_the_account_is_created_named_or_given(
     render: Any, account: dict[str, Any], expected: str
 ) -> None:

@@ -81,6 +81,9 @@ def volumes(pod: dict[str, Any]) -> dict[str, Any]:
     ],
 )
 @pytest.mark.rule("speaker-1.chart")
+@pytest.mark.rule(
+    "install-3.3.wan-config", "install-3.3.gratuitous", "install-3.4.args", "install-3.5.args"
+)
 def test_arguments_come_in_the_order_of_metallbs_chart(
     render: Any, component: str, values: dict[str, Any], args: list[str]
 ) -> None:
@@ -90,6 +93,7 @@ def test_arguments_come_in_the_order_of_metallbs_chart(
 
 
 @pytest.mark.parametrize("component", COMPONENTS)
+@pytest.mark.rule("install-3.3.metrics-port", "install-3.3.log-level")
 def test_ports_and_log_level_are_taken_from_the_values(render: Any, component: str) -> None:
     """The port that is probed is the port the program listens on."""
     values = {
@@ -107,6 +111,7 @@ def test_ports_and_log_level_are_taken_from_the_values(render: Any, component: s
 
 
 @pytest.mark.parametrize("component", COMPONENTS)
+@pytest.mark.rule("install-7.port-zero")
 def test_metrics_port_zero_declares_no_port(render: Any, component: str) -> None:
     """Port 0 means no metrics, and the API server accepts no container port 0."""
     container = render({"prometheus": {"metricsPort": 0}}).container(component)
@@ -115,6 +120,7 @@ def test_metrics_port_zero_declares_no_port(render: Any, component: str) -> None
 
 
 @pytest.mark.parametrize(("component", "program"), PROGRAMS)
+@pytest.mark.rule("install-2.images")
 def test_one_image_holds_both_programs(render: Any, component: str, program: str) -> None:
     """Each pod names its program, as the image is the same."""
     container = render().container(component)
@@ -124,6 +130,7 @@ def test_one_image_holds_both_programs(render: Any, component: str, program: str
 
 
 @pytest.mark.parametrize("component", COMPONENTS)
+@pytest.mark.rule("install-3.3.command", "install-3.3.image")
 def test_image_and_command_can_be_replaced(render: Any, component: str) -> None:
     """A mirror, a tag that looks like a number and a wrapper program are all possible."""
     image = {"repository": "mirror/lb", "tag": 1.5, "pullPolicy": "Never"}
@@ -166,6 +173,7 @@ def test_the_environment_of_the_speaker(render: Any) -> None:
     }
 
 
+@pytest.mark.rule("install-3.3.memberlist")
 def test_the_member_list_follows_its_values(render: Any) -> None:
     """Port, address, path and secret appear wherever they are used."""
     member_list = {"mlBindPort": 8000, "mlBindAddrOverride": "::", "mlSecretKeyPath": "/k"}
@@ -184,6 +192,7 @@ def test_the_member_list_follows_its_values(render: Any) -> None:
     assert environment(objects.container("controller"))["METALLB_ML_SECRET_NAME"] == "s"
 
 
+@pytest.mark.rule("install-3.3.memberlist-enabled")
 def test_without_a_member_list_the_speaker_mounts_no_key(render: Any) -> None:
     """A speaker alone does not wait for a secret that nobody creates."""
     objects = render({"speaker": {"memberlist": {"enabled": False}}})
@@ -192,6 +201,7 @@ def test_without_a_member_list_the_speaker_mounts_no_key(render: Any) -> None:
     assert [p["name"] for p in objects.container("speaker")["ports"]] == ["metricshttps"]
 
 
+@pytest.mark.rule("install-3.5.mounts", "install-3.5.waits")
 def test_the_volumes_of_the_speaker(render: Any) -> None:
     """The key, the excluded interfaces and the optional settings, each where it is read."""
     objects = render()
@@ -208,6 +218,7 @@ def test_the_volumes_of_the_speaker(render: Any) -> None:
 
 
 @pytest.mark.parametrize("component", COMPONENTS)
+@pytest.mark.rule("install-3.3.tls")
 def test_a_metrics_certificate_is_mounted_for_its_component_only(
     render: Any, component: str
 ) -> None:
@@ -221,6 +232,7 @@ def test_a_metrics_certificate_is_mounted_for_its_component_only(
         assert ("--metrics-cert-dir=/etc/metrics" in objects.container(name)["args"]) == has
 
 
+@pytest.mark.rule("install-3.3.security-context", "install-3.4.container")
 def test_the_controller_runs_without_any_privilege(render: Any) -> None:
     """Nobody, no capability, nothing to write to."""
     objects = render()
@@ -239,6 +251,7 @@ def test_the_controller_runs_without_any_privilege(render: Any) -> None:
 
 
 @pytest.mark.rule("speaker-3.capabilities", "speaker-3.host-network")
+@pytest.mark.rule("install-3.5.host-network")
 def test_the_speaker_has_raw_sockets_and_nothing_else(render: Any) -> None:
     """Root without any capability but NET_RAW, on the node's network."""
     objects = render()
@@ -273,6 +286,7 @@ def test_a_low_port_to_listen_on_needs_a_capability(
     assert container["securityContext"]["capabilities"]["add"] == added
 
 
+@pytest.mark.rule("install-3.3.security-context")
 def test_the_speakers_pod_security_can_be_extended_and_replaced(render: Any) -> None:
     """Given keys win over the default user."""
     given = {"runAsUser": 7, "fsGroup": 8}
@@ -288,6 +302,7 @@ def test_the_speakers_pod_security_can_be_extended_and_replaced(render: Any) -> 
     ("component", "host"), [("controller", {}), ("speaker", {"host": "127.0.0.1"})]
 )
 @pytest.mark.rule("speaker-2.health")
+@pytest.mark.rule("install-3.3.probes")
 def test_both_probes_ask_the_health_port(render: Any, component: str, host: dict[str, str]) -> None:
     """Liveness and readiness ask different paths of one port, the speaker's on loopback."""
     container = render().container(component)
@@ -304,6 +319,7 @@ def test_both_probes_ask_the_health_port(render: Any, component: str, host: dict
 
 
 @pytest.mark.parametrize("component", COMPONENTS)
+@pytest.mark.rule("install-3.3.probes")
 def test_probes_can_be_switched_off_and_timed(render: Any, component: str) -> None:
     """Each probe has its own switch and its own times."""
     probes = {
@@ -316,109 +332,9 @@ def test_probes_can_be_switched_off_and_timed(render: Any, component: str) -> No
     assert container["readinessProbe"]["initialDelaySeconds"] == 0
 
 
+@pytest.mark.rule("install-3.4.grace", "install-3.5.grace")
 def test_grace_periods(render: Any) -> None:
     """A speaker has time to hand its addresses over, the controller to give its lease back."""
     objects = render()
     assert objects.pod("speaker")["terminationGracePeriodSeconds"] == 10
     assert objects.pod("controller")["terminationGracePeriodSeconds"] == 5
-
-
-MASTER = [
-    {"key": f"node-role.kubernetes.io/{role}", "operator": "Exists", "effect": "NoSchedule"}
-    for role in ("master", "control-plane")
-]
-OWN = [{"key": "a", "operator": "Exists"}]
-
-
-@pytest.mark.parametrize(
-    ("values", "tolerations"),
-    [
-        ({}, MASTER),
-        ({"tolerations": OWN}, MASTER + OWN),
-        ({"tolerateMaster": False}, None),
-        ({"tolerateMaster": False, "tolerations": OWN}, OWN),
-    ],
-)
-@pytest.mark.rule("speaker-3.tolerations")
-def test_speakers_tolerate_the_control_plane_and_what_is_asked(
-    render: Any, values: dict[str, Any], tolerations: list[Any] | None
-) -> None:
-    """Control-plane nodes announce too, unless that is switched off."""
-    assert render({"speaker": values}).pod("speaker").get("tolerations") == tolerations
-
-
-@pytest.mark.parametrize("component", COMPONENTS)
-@pytest.mark.rule("speaker-3.linux")
-def test_placement_and_decoration(render: Any, component: str) -> None:
-    """Everything a cluster asks of its pods can be set, and Linux stays required."""
-    affinity = {"nodeAffinity": {"some": "rule"}}
-    sidecar = {"name": "side", "image": "side:1"}
-    values = {
-        "imagePullSecrets": [{"name": "pull"}],
-        component: {
-            "nodeSelector": {"disk": "ssd"},
-            "affinity": affinity,
-            "priorityClassName": "high",
-            "runtimeClassName": "kata",
-            "resources": {"limits": {"memory": "100Mi"}},
-            "podAnnotations": {"note": "text"},
-            "labels": {"team": "net", "level": 3},
-            "extraContainers": [sidecar],
-            "revisionHistoryLimit": 2,
-        },
-    }
-    objects = render(values)
-    pod = objects.pod(component)
-    assert pod["nodeSelector"] == {"kubernetes.io/os": "linux", "disk": "ssd"}
-    assert pod["affinity"] == affinity
-    assert pod["priorityClassName"] == "high"
-    assert pod["runtimeClassName"] == "kata"
-    assert pod["imagePullSecrets"] == [{"name": "pull"}]
-    assert pod["containers"][1:] == [sidecar]
-    assert pod["containers"][0]["resources"] == {"limits": {"memory": "100Mi"}}
-    kind = "Deployment" if component == "controller" else "DaemonSet"
-    workload = objects[kind, f"metallb-{component}"]
-    template = workload["spec"]["template"]["metadata"]
-    assert template["annotations"] == {"note": "text"}
-    for labels in (template["labels"], workload["metadata"]["labels"]):
-        assert labels["team"] == "net"
-        assert labels["level"] == "3"
-    assert "team" not in workload["spec"]["selector"]["matchLabels"]
-    assert workload["spec"]["revisionHistoryLimit"] == 2
-
-
-@pytest.mark.parametrize("component", COMPONENTS)
-def test_scrape_annotations_name_scheme_and_port(render: Any, component: str) -> None:
-    """Prometheus is told that metrics are HTTPS, next to the user's own annotations."""
-    values = {"prometheus": {"scrapeAnnotations": True}, component: {"podAnnotations": {"a": "b"}}}
-    kind = "Deployment" if component == "controller" else "DaemonSet"
-    workload = render(values)[kind, f"metallb-{component}"]
-    assert workload["spec"]["template"]["metadata"]["annotations"] == {
-        "prometheus.io/scrape": "true",
-        "prometheus.io/scheme": "https",
-        "prometheus.io/port": "9120",
-        "a": "b",
-    }
-
-
-@pytest.mark.rule("layer2-5.defaults")
-def test_the_excluded_interfaces_are_those_of_metallb(render: Any) -> None:
-    """Interfaces that lead to containers are never answered on."""
-    text = render()["ConfigMap", "metallb-excludel2"]["data"]["excludel2.yaml"]
-    assert text.splitlines() == [
-        "announcedInterfacesToExclude:",
-        "- ^docker.*",
-        "- ^cbr.*",
-        "- ^dummy.*",
-        "- ^virbr.*",
-        "- ^lxcbr.*",
-        "- ^veth.*",
-        "- ^lo$",
-        "- ^cali.*",
-        "- ^tunl.*",
-        "- ^flannel.*",
-        "- ^kube-ipvs.*",
-        "- ^cni.*",
-        "- ^nodelocaldns.*",
-        "- ^lxc.*",
-    ]

@@ -92,5 +92,5 @@ def test_it_may_only_read(render: Any) -> None:
 
 def test_nobody_speaks_bgp_in_it(render: Any) -> None:
     """frr-k8s would announce what it is told, so it is refused."""
-    with pytest.raises(HelmError, match="shadow, frrk8s.enabled"):
+    with pytest.raises(HelmError, match=r"shadow, frrk8s\.enabled"):
         render({**SHADOW, "frrk8s": {"enabled": True}})

@@ -114,6 +114,19 @@ UNKNOWN = [
     ),
     ({"wanConfig": True}, "wanConfig", "speaker.wanConfig"),
     ({"controller": {"sidecars": []}}, "controller.sidecars", None),
+    (
+        {"frr-k8s": {"frrk8s": {"tolerateMasters": True}}},
+        "frr-k8s.frrk8s.tolerateMasters",
+        "frr-k8s.frrk8s.tolerateMaster",
+    ),
+    (
+        {
+            "frr-k8s": {"prometheus": {"serviceMonitor": {"enable": True}}},
+            "frrk8s": {"enabled": True},
+        },
+        "frr-k8s.prometheus.serviceMonitor.enable",
+        "frr-k8s.prometheus.serviceMonitor.enabled",
+    ),
 ]
 LOG_LEVEL = pytest.mark.rule("install-3.3.schema")
 WRONG = [
@@ -182,6 +195,7 @@ def test_what_cannot_be_honoured_is_refused_by_name(
 
 
 @pytest.mark.parametrize(("values", "path", "meant"), UNKNOWN, ids=[path for _, path, _ in UNKNOWN])
+@pytest.mark.rule("install-3.3.unknown")
 def test_an_unknown_value_is_refused_with_the_nearest_name(
     render: Any, values: dict[str, Any], path: str, meant: str | None
 ) -> None:

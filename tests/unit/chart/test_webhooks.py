@@ -50,6 +50,7 @@ MODES = ["enabled", "onlywebhook"]
 
 @pytest.mark.rule("config-11.webhooks")
 @pytest.mark.parametrize("row", TABLE, ids=[row[0] for row in TABLE])
+@pytest.mark.rule("install-3.6.webhooks")
 def test_each_row_of_the_table(render: Any, row: tuple[str, str, str, list[str], str]) -> None:
     """Resource, version, path, operations and name, and nothing that changes objects."""
     plural, version, path, operations, name = row
@@ -83,6 +84,7 @@ def test_there_are_no_other_webhooks(render: Any) -> None:
 
 
 @pytest.mark.rule("config-11.webhooks")
+@pytest.mark.rule("install-3.3.crds")
 def test_the_failure_policy_is_a_value(render: Any) -> None:
     """Whoever prefers stored mistakes to refused objects may say so."""
     hooks = render({"crds": {"validationFailurePolicy": "Ignore"}})[CONFIGURATION]["webhooks"]
@@ -135,6 +137,7 @@ def peers(render: Any, values: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.rule("api-3.3.webhook")
+@pytest.mark.rule("install-3.6.conversion", "install-3.6.authority")
 def test_peers_are_converted_by_the_controller_of_this_release(render: Any) -> None:
     """Without an authority: that is injected, and an upgrade leaves it alone."""
     assert peers(render, {})["spec"]["conversion"] == {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lab import versions
-from lab.build import apt, go, kube, runtime
+from lab.build import apt, go, kube, rootfs
 
 
 @pytest.mark.parametrize(

@@ -203,6 +203,7 @@ def test_changed_address_moves(responder: Responder) -> None:
     responder.validate()
 
 
+@pytest.mark.rule("metrics-1.2.gratuitous")
 def test_counters_count_requests_answers_and_frames(responder: Responder) -> None:
     """Counters are per address: two gratuitous frames per interface for IPv4, one for IPv6."""
     responder.on_desired([Service("a", (V4, V6))], 1.0)

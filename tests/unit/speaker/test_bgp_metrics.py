@@ -103,3 +103,11 @@ def test_every_series_of_a_bfd_session() -> None:
 def test_what_is_gone_has_no_series() -> None:
     """A peer that was removed raises no alert."""
     assert exposed() == {}
+
+
+@pytest.mark.rule("metrics-1.2.bgp-mode")
+def test_a_backend_outside_leaves_no_series() -> None:
+    """The announcer then has no sessions, and a speaker shows none of the families."""
+    registry = Registry()
+    BgpMetrics(registry).note(Observation(revision=1))
+    assert registry.render() == b""

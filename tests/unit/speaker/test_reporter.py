@@ -158,19 +158,6 @@ def test_an_object_somebody_deletes_comes_back() -> None:
     assert scene.take() == ["CREATE"]
 
 
-def test_a_node_without_ipv6_says_so_once(capsys: pytest.CaptureFixture[str]) -> None:
-    """IPv6 addresses that this node owns and cannot announce are one line, with what to do."""
-    scene = Scene()
-    log.configure(log.Level.INFO)
-    both = OwnedService("default/web", (ADDRESS, "2001:db8::7"), skipped=("2001:db8::7",))
-    scene.see(both)
-    scene.see(both, OwnedService("default/two", ("2001:db8::8",), skipped=("2001:db8::8",)))
-    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    (line,) = [line for line in lines if line["event"] == "speaker.no_ipv6"]
-    assert line["ips"] == ["2001:db8::7"]
-    assert "disable_ipv6" in line["todo"]
-
-
 @pytest.mark.rule("layer2-4.2", "layer2-12.announce-failed", "speaker-7.announce-failed")
 def test_missing_interfaces_are_an_event() -> None:
     """An address that no interface of the node can carry is told once, and has no object."""

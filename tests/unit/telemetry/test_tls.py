@@ -21,6 +21,7 @@ from mercurylb.telemetry.tls import parse_tls_options, server_context
     ],
 )
 @pytest.mark.rule("speaker-1.curves")
+@pytest.mark.rule("metrics-1.1.tls-flags")
 def test_curves(text: str, curves: tuple[int, ...]) -> None:
     """Numbers in the order of preference, blanks trimmed."""
     assert parse_tls_options(curve_preferences=text).curves == curves
@@ -56,6 +57,7 @@ def test_refused_curves(text: str, message: str) -> None:
     ],
 )
 @pytest.mark.rule("speaker-1.tls-min-version")
+@pytest.mark.rule("metrics-1.1.tls-flags")
 def test_min_version(text: str, version: ssl.TLSVersion) -> None:
     """The default is TLS 1.3, and the context obeys."""
     options = parse_tls_options(min_version=text)
@@ -71,6 +73,7 @@ def test_unknown_version(text: str) -> None:
 
 
 @pytest.mark.rule("speaker-1.tls-cipher-suites")
+@pytest.mark.rule("metrics-1.1.tls-flags")
 def test_cipher_suites() -> None:
     """Go's names become OpenSSL's; blanks are trimmed; suites of TLS 1.3 have no effect."""
     options = parse_tls_options(

@@ -1,0 +1,249 @@
+"""The plain manifests on real nodes: each way to speak BGP is applied, and serves an address.
+
+One lab for all, and each variant takes the place of the one before, as when somebody changes his
+mind; the last test takes everything away.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lab import Lab
+from lab.console import MANIFESTS
+from lab.router import RouterOptions
+from scripts import manifests
+from tests.lab.monitor_definitions import SERVICE_MONITOR
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from lab.full import FullLab
+    from lab.host import Host
+
+pytestmark = [
+    pytest.mark.lab,
+    pytest.mark.full,
+    pytest.mark.timeout(420),
+    pytest.mark.skipif(os.geteuid() != 0, reason="a lab needs root"),
+]
+
+CONFIG = manifests.CONFIG
+HOME = manifests.NAMESPACE
+FRRK8S = "frr-k8s-system"
+NODE_COUNT = 2
+NEAR = "192.168.111.11"
+FAR = "198.51.100.1"
+GREETING = "Hello from pod"
+READY_S = 240.0
+SEEN_S = 60.0
+NETWORK = """\
+apiVersion: v1
+kind: Service
+metadata:
+  name: near
+  namespace: default
+  annotations: {metallb.io/address-pool: main-pool}
+spec:
+  type: LoadBalancer
+  selector: {app: web}
+  ports: [{name: http, port: 80, targetPort: http}]
+"""
+PEER = f"""\
+apiVersion: metallb.io/v1beta2
+kind: BGPPeer
+metadata: {{name: router, namespace: {HOME}}}
+spec: {{myASN: 64500, peerASN: 64501, peerAddress: 192.168.111.1}}
+"""
+WRONG_POOL = f"""\
+apiVersion: metallb.io/v1beta1
+kind: IPAddressPool
+metadata: {{name: wrong, namespace: {HOME}}}
+spec: {{addresses: [192.168.111.300/32]}}
+"""
+WRONG_CONFIGURATION = """\
+apiVersion: frrk8s.metallb.io/v1beta1
+kind: FRRConfiguration
+metadata: {name: wrong, namespace: %s}
+spec: {bgp: {routers: [{asn: 64500, neighbors: [{asn: 64501, address: 192.168.111.300}]}]}}
+"""
+ELSEWHERE = """\
+apiVersion: kustomize.config.k8s.io/v1beta1
+kind: Kustomization
+namespace: %s
+resources: [namespace.yaml, %s]
+"""
+
+
+class Site:
+    """A cluster that manifests are applied to."""
+
+    def __init__(self, lab: FullLab) -> None:
+        self.lab = lab
+
+    def apply(self, folder: Path | str) -> str:
+        """Apply a folder as a user does, and wait until all that runs is the new one."""
+        said = self.lab.kubectl("apply", "-k", str(CONFIG / folder), timeout_s=120)
+        assert "Warning" not in said, said
+        for home in (HOME, FRRK8S):
+            for kind in ("deployments", "daemonsets"):
+                for item in self.lab.kubectl_json("-n", home, "get", kind)["items"]:
+                    name = f"{kind}/{item['metadata']['name']}"
+                    words = ("-n", home, "rollout", "status", name, f"--timeout={READY_S:.0f}s")
+                    self.lab.kubectl(*words, timeout_s=READY_S + 10)
+        return said
+
+    def await_pods(self, **wanted: str) -> None:
+        """Wait until the namespaces hold so many containers per pod, all ready, and no others."""
+        expected = {name.replace("_", "-"): ready for name, ready in wanted.items()}
+        self.lab.wait_for(lambda: self.pods() == expected, timeout_s=READY_S, what=str(expected))
+
+    def pods(self) -> dict[str, str]:
+        """Return the READY column of all pods by their set's name; differences are told apart."""
+        found: dict[str, str] = {}
+        for home in (HOME, FRRK8S):
+            table = self.lab.kubectl("-n", home, "get", "pods", "--no-headers", check=False)
+            for row in (line.split() for line in table.splitlines() if "/" in line):
+                name = re.sub(r"(-[0-9a-f]{8,10})?-[0-9a-z]{5}$", "", row[0])
+                ready = row[1] if row[2] == "Running" else row[2]
+                found[name] = ready if found.get(name, ready) == ready else f"{ready}?"
+        return found
+
+    def put(self, *files: str) -> None:
+        """Apply manifests of the walk-through in the namespace that ours have."""
+        for file in files:
+            text = (MANIFESTS / file).read_text()
+            self.lab.apply(text.replace("namespace: metallb}", f"namespace: {HOME}}}"))
+
+    def check_page(self, host: Host, address: str) -> None:
+        """Check that a page comes from an address."""
+        self.lab.wait_for(
+            lambda: GREETING in host.http_get(f"http://{address}/").text,
+            timeout_s=SEEN_S,
+            what=f"a page from {address}",
+        )
+
+    def check_both(self) -> None:
+        """Check that layer 2 and BGP work, and that mistakes are refused."""
+        self.check_page(self.lab.client, NEAR)
+        nodes = sorted(self.lab.nodes)
+        self.lab.wait_for(
+            lambda: self.lab.bgp.next_hops(FAR) == nodes,
+            timeout_s=READY_S,
+            what="the router's route",
+        )
+        self.check_page(self.lab.client, FAR)
+        said = self.lab.kubectl("apply", "-f", "-", stdin=WRONG_POOL, check=False)
+        assert "spec.addresses[0]" in said
+
+    def restart_router(self) -> None:
+        """Have a router that knows nothing from before, so that a route is news."""
+        self.lab.bgp.start(RouterOptions(asn=64501, node_asn=64500))
+
+    def monitors(self) -> dict[str, list[str]]:
+        """Return the ports that each monitor scrapes."""
+        items = self.lab.kubectl_json("-n", HOME, "get", "servicemonitors")["items"]
+        return {
+            item["metadata"]["name"]: [end["port"] for end in item["spec"]["endpoints"]]
+            for item in items
+        }
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[Site]:
+    """Bring up a full lab with FRR's images, a web application, and the kinds of the operator."""
+    with Lab.full(name="manifests", nodes=NODE_COUNT, has_frr=True, serve_chart=False) as lab:
+        lab.apply(SERVICE_MONITOR)
+        lab.apply((MANIFESTS / "web.yaml").read_text())
+        running = Site(lab)
+        running.restart_router()
+        yield running
+
+
+@pytest.mark.rule("manifests-4.current")
+def test_manifests_are_what_the_chart_and_the_bases_make() -> None:
+    """Nothing generated in config/ was edited or forgotten; `scripts/manifests` draws it."""
+    assert manifests.main(["--check"]) == 0
+
+
+@pytest.mark.rule("manifests-4.native", "manifests-4.prometheus", "manifests-4.networkpolicies")
+def test_native(site: Site) -> None:
+    """Speakers speak BGP themselves; monitors and network policies come on top."""
+    site.apply("native")
+    site.await_pods(controller="1/1", speaker="1/1")
+    site.put("pool.yaml", "advertisement.yaml", "bgp-pool.yaml", "bgp-advertisement.yaml")
+    site.put("bgp-service.yaml")
+    site.lab.apply(NETWORK)
+    site.lab.apply(PEER)
+    site.check_both()
+    assert "monitor" not in site.lab.kubectl("-n", HOME, "get", "services")
+    site.apply("prometheus-native")
+    ports = ["metricshttps"]
+    assert site.monitors() == {"controller-monitor": ports, "speaker-monitor": ports}
+    site.apply("networkpolicies")
+    names = site.lab.kubectl("-n", HOME, "get", "networkpolicies", "-o", "name").split()
+    assert [name.split("/")[1] for name in names] == ["controller", "default-deny"]
+    site.check_page(site.lab.client, NEAR)
+
+
+@pytest.mark.rule("manifests-4.frr", "manifests-4.prometheus", "manifests-5.frr")
+def test_frr(site: Site) -> None:
+    """FRR beside each speaker learns from it what the router is to know."""
+    site.apply("frr")
+    site.await_pods(controller="1/1", speaker="4/4")
+    site.restart_router()
+    site.check_both()
+    site.apply("prometheus-frr")
+    assert site.monitors()["speaker-monitor"] == ["metricshttps", "frrmetricshttps"]
+
+
+@pytest.mark.rule("manifests-4.frr-k8s", "manifests-4.prometheus", "manifests-5.frr-k8s")
+def test_frr_k8s(site: Site) -> None:
+    """Of FRR beside the speakers nothing is left, and frr-k8s speaks BGP for them."""
+    site.apply("frr-k8s")
+    frrk8s = {"frr_k8s_daemon": "5/5", "frr_k8s_statuscleaner": "1/1"}
+    site.await_pods(controller="1/1", speaker="1/1", **frrk8s)
+    site.restart_router()
+    site.check_both()
+    said = site.lab.kubectl("apply", "-f", "-", stdin=WRONG_CONFIGURATION % HOME, check=False)
+    assert "denied the request" in said
+    site.apply("prometheus-frr-k8s")
+    assert site.monitors()["frr-k8s-metrics-monitor"] == ["metricshttps", "frrmetricshttps"]
+
+
+@pytest.mark.rule("manifests-4.frr-k8s-external")
+def test_frr_k8s_of_somebody_else(site: Site, tmp_path: Path) -> None:
+    """A frr-k8s in a namespace of its own is told where to find what the speakers want."""
+    words = ("delete", "-k", str(CONFIG / "frr-k8s-daemon"), "--wait=false")
+    site.lab.kubectl("-n", HOME, *words, timeout_s=120)
+    site.lab.wait_for(
+        lambda: "frr-k8s-daemon" not in site.pods(), timeout_s=READY_S, what="it is gone"
+    )
+    base = os.path.relpath(CONFIG / "frr-k8s-daemon", tmp_path)
+    (tmp_path / "kustomization.yaml").write_text(ELSEWHERE % (FRRK8S, base))
+    (tmp_path / "namespace.yaml").write_text(
+        (CONFIG / "common/namespace.yaml").read_text().replace(HOME, FRRK8S)
+    )
+    site.apply(tmp_path)
+    site.apply("frr-k8s-external")
+    frrk8s = {"frr_k8s_daemon": "5/5", "frr_k8s_statuscleaner": "1/1"}
+    site.await_pods(controller="1/1", speaker="1/1", **frrk8s)
+    site.restart_router()
+    site.check_both()
+    found = site.lab.kubectl("get", "frrconfigurations", "-A", "--no-headers").split()[::3]
+    assert set(found) == {FRRK8S}
+
+
+@pytest.mark.rule("manifests-4.delete")
+def test_everything_goes_again(site: Site) -> None:
+    """What was applied can be deleted by the same folders, and nothing of the cluster is left."""
+    for folder in ("prometheus-native", "networkpolicies", "frr-k8s-daemon"):
+        words = ("delete", "-k", str(CONFIG / folder), "--ignore-not-found")
+        site.lab.kubectl(*words, timeout_s=180, check=False)
+    for kind in ("clusterroles", "clusterrolebindings", "validatingwebhookconfigurations", "crds"):
+        left = site.lab.kubectl("get", kind, "-o", "name")
+        assert not re.findall(r".*(?:metallb|mercurylb).*", left), kind
