@@ -5,8 +5,9 @@ and leave no fault behind (``healed`` takes care of the faults).  ``bare_lab`` h
 nodes and kube-proxies only.  ``webhook_lab`` has our programs with webhooks; the other labs have
 none, so that wrong objects can be created there.
 
-Two workers share the tests by file, since a file's tests share labs; those with full labs are one
-group, because two full labs at once are too much for two cores. What takes longest comes first.
+Two workers share the tests by file (`-n2 --dist=loadfile --no-loadscope-reorder`), since a file's
+tests share labs; files with full labs go to one worker, because two full labs at once are too much
+for two cores. What takes longest comes first.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
 from lab import Lab
 from tests.lab.scene import Scene
@@ -56,21 +58,37 @@ LONGEST: Final = (
 """Files that take a minute or more: no worker begins one when the other has nothing left."""
 
 
-@pytest.hookimpl(tryfirst=True)
+FULL: Final = frozenset(
+    file.stem for file in HERE.glob("test_*.py") if "pytest.mark.full" in file.read_text()
+)
+"""Files whose labs are full ones."""
+
+
+class ByFile(LoadFileScheduling):  # type: ignore[misc] # the plugin has no types
+    """One worker for each file, and one for all files with full labs."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        path = nodeid.partition("::")[0]
+        return "full" if Path(path).stem in FULL else path
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByFile | None:
+    """Hand out files, when workers are asked for by file."""
+    return ByFile(config, log) if config.getoption("dist") == "loadfile" else None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give each item its group, and let the long ones come first."""
-    for item in items:
-        is_full = item.get_closest_marker("full") is not None
-        item.add_marker(pytest.mark.xdist_group("full" if is_full else item.path.stem))
+    """Let the long files come first."""
     items.sort(key=_rank)
 
 
 def _rank(item: pytest.Item) -> int:
+    name = item.path.stem
     if item.path.parent != HERE:
         return len(LONGEST) + 1
-    if item.get_closest_marker("full") is not None:
+    if name in FULL:
         return -1
-    return LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST)
+    return LONGEST.index(name) if name in LONGEST else len(LONGEST)
 
 
 @dataclass(frozen=True)

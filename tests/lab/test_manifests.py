@@ -79,6 +79,10 @@ resources: [namespace.yaml, %s]
 """
 
 
+_HASHES = r"(-[bcdfghjklmnpqrstvwxz2456789]{8,10})?-[0-9a-z]{5}$"
+"""What Kubernetes puts behind the name of a set."""
+
+
 class Site:
     """A cluster that manifests are applied to."""
 
@@ -108,7 +112,7 @@ class Site:
         for home in (HOME, FRRK8S):
             table = self.lab.kubectl("-n", home, "get", "pods", "--no-headers", check=False)
             for row in (line.split() for line in table.splitlines() if "/" in line):
-                name = re.sub(r"(-[0-9a-f]{8,10})?-[0-9a-z]{5}$", "", row[0])
+                name = re.sub(_HASHES, "", row[0])
                 ready = row[1] if row[2] == "Running" else row[2]
                 found[name] = ready if found.get(name, ready) == ready else f"{ready}?"
         return found

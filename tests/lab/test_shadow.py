@@ -132,7 +132,7 @@ def shadows(webhook_lab: WebhookLab, scene: Scene) -> Iterator[dict[str, Process
 def test_a_shadow_tells_each_difference_once_and_does_nothing(
     webhook_lab: WebhookLab, scene: Scene, shadows: dict[str, Process]
 ) -> None:
-    """What would be done differently is one line, and one when it is over; nothing is written or sent."""
+    """What would be done differently is one line, and one when it is over; nothing else is done."""
     lab = webhook_lab.lab
     controller, speaker = shadows["controller"], shadows["speaker"]
     with lab.observe.capture(host="pod-shadow-speaker") as capture:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import threading
 import time
 from dataclasses import asdict
@@ -19,15 +20,16 @@ import pytest
 
 from lab import Lab, chartrepo, controlplane
 from lab.errors import LabError
-from lab.load import Load
+from lab.load import Load, favour
 from lab.router import RouterOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from types import TracebackType
 
     from lab.console import Console
     from lab.full import FullLab
+    from lab.observe.report import Interval
 
 ROUNDS = int(os.environ.get("MERCURYLB_UPGRADE_ROUNDS", "1"))
 pytestmark = [
@@ -65,6 +67,7 @@ def lab() -> Iterator[FullLab]:
         running.bgp.start(RouterOptions(asn=ROUTER_ASN, node_asn=NODE_ASN))
         running.apply(list(configuration(running.router.ipv4)))
         out.run("kubectl rollout status daemonset/load --timeout 90s", timeout_s=100)
+        favour(running.site.name, "nginx")
         hops = sorted(running.nodes)
         running.wait_for(lambda: running.bgp.next_hops(ADDRESSES["bgp"]) == hops, timeout_s=60)
         yield running
@@ -174,15 +177,24 @@ def speakers(lab: FullLab) -> set[str]:
     return {item["metadata"]["name"] for item in lab.kubectl_json(*words)["items"]}
 
 
+def changes(lab: FullLab, stretches: Iterable[Interval], begin: float) -> list[tuple[str, float]]:
+    """Return who began to answer when, in seconds from a moment on."""
+    found: list[tuple[str, float]] = []
+    for stretch in stretches:
+        name = lab.site.plan.host_of_mac(stretch.mac)
+        if not found or found[-1][0] != name:
+            found.append((name, round(stretch.begin - begin, 2)))
+    return found
+
+
 def tell(line: dict[str, Any]) -> None:
     """Print figures, and write them down where that is wanted."""
-    print(json.dumps(line))
+    sys.stdout.write(json.dumps(line) + "\n")
     if name := os.environ.get("MERCURYLB_UPGRADE_FIGURES"):
         with Path(name).open("a") as file:
             file.write(json.dumps(line) + "\n")
 
 
-@pytest.mark.rule("install-7.upgrade")
 @pytest.mark.parametrize("kind", ["layer2", "bgp"])
 def test_an_upgrade_under_load_loses_no_connection(
     lab: FullLab, console: Console, kind: str
@@ -195,6 +207,7 @@ def test_an_upgrade_under_load_loses_no_connection(
             lab.observe.owner(ADDRESSES["layer2"]) as owner,
             Load(lab.client, ADDRESSES[kind]) as load,
         ):
+            begin = time.monotonic()
             upgrade(console)
         assert not before & speakers(lab)
         report = load.report
@@ -205,6 +218,17 @@ def test_an_upgrade_under_load_loses_no_connection(
                 "two_owners_s": owner.report().two_owners_s,
                 "asked": asking.asked,
                 "refused": len(asking.refused),
+                "lost_at_s": [
+                    [round(line["t"] - begin, 2), round(line["end"] - begin, 2), line["error"]]
+                    for line in load.lines()
+                    if "error" in line
+                ][:20],
+                "reset_at_s": [
+                    [round(line["t"] - begin, 2), round(line["end"] - begin, 2)]
+                    for line in load.lines()
+                    if "reset" in line.get("error", "")
+                ][:20],
+                "owners": changes(lab, owner.report().intervals, begin),
             }
         )
         assert report.lost == 0, report.errors

@@ -121,7 +121,8 @@ resources:
       mountPath: /etc/frr_reloader
     - name: frr-log
       mountPath: /var/log/frr
-# Asks FRR over its sockets, as the user that they belong to.
+# Asks FRR over its sockets. Those belong to several users and groups, whose numbers are the image's
+# own business: so it is root that asks, with the one right to open what is not its own.
 - name: frr-metrics
   {{- include "mercurylb.image" $self | nindent 2 }}
   command: ["/usr/bin/mercurylb-frr-metrics"]
@@ -145,9 +146,8 @@ resources:
       containerPort: {{ $frr.metricsPort }}
   {{- include "mercurylb.frrResources" .Values.speaker.frrMetrics | nindent 2 }}
   securityContext:
-    runAsUser: 100
-    runAsGroup: 101
-    {{- include "mercurylb.containerSecurity" (dict "add" list) | nindent 4 }}
+    runAsUser: 0
+    {{- include "mercurylb.containerSecurity" (dict "add" (list "DAC_OVERRIDE")) | nindent 4 }}
   volumeMounts:
     - name: frr-sockets
       mountPath: /var/run/frr

@@ -15,6 +15,7 @@ start: whoever set it believes that it works.
   (include "mercurylb.backendProblems" .Values | fromJsonArray)
   (include "mercurylb.monitorProblems" .Values | fromJsonArray)
   (include "mercurylb.otherProblems" .Values | fromJsonArray)
+  (include "mercurylb.lossProblems" . | fromJsonArray)
 -}}
 {{- with $problems -}}
 {{- fail (printf "\n\nThese values cannot be honoured:\n  - %s\n" (join "\n  - " .)) -}}
@@ -43,6 +44,31 @@ start: whoever set it believes that it works.
 {{- end -}}
 {{- if not $.speaker.enabled -}}
 {{- $problems = append $problems (printf "frrk8s.%s: needs speaker.enabled=true, which tells frr-k8s what to announce" $key) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- $problems | toJson -}}
+{{- end -}}
+
+{{/*
+What would be lost: without frr-k8s its definitions leave the release, and with them what users told
+FRR themselves. The objects called metallb-<node> are the speakers'. Where no cluster is at hand,
+as in `helm template`, nothing is found.
+*/}}
+{{- define "mercurylb.lossProblems" -}}
+{{- $problems := list -}}
+{{- if not .Values.frrk8s.enabled -}}
+{{- $crd := lookup "apiextensions.k8s.io/v1" "CustomResourceDefinition" "" "frrconfigurations.frrk8s.metallb.io" -}}
+{{- $marks := ((($crd).metadata).annotations) | default dict -}}
+{{- if and (eq (get $marks "meta.helm.sh/release-name") .Release.Name) (eq (get $marks "meta.helm.sh/release-namespace") .Release.Namespace) -}}
+{{- $own := list -}}
+{{- range (lookup "frrk8s.metallb.io/v1beta1" "FRRConfiguration" "" "").items -}}
+{{- if not (hasPrefix "metallb-" .metadata.name) -}}
+{{- $own = append $own (printf "%s/%s" .metadata.namespace .metadata.name) -}}
+{{- end -}}
+{{- end -}}
+{{- if $own -}}
+{{- $problems = append $problems (printf "frrk8s.enabled: false removes frr-k8s and its definitions from this release, and with them your FRRConfigurations %s; set it to true, or save and delete them first" (join ", " $own)) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}

@@ -64,7 +64,9 @@ def has_problem(findings: Iterable[Finding]) -> bool:
     return any(each.verdict is Verdict.PROBLEM for each in findings)
 
 
-def to_lines(namespace: str, findings: tuple[Finding, ...]) -> Iterator[tuple[str, str]]:
+def to_lines(
+    namespace: str, findings: tuple[Finding, ...], *, verb: str = "Verified"
+) -> Iterator[tuple[str, str]]:
     """Give lines for people, each with the colour of what it says."""
     width = max((len(each.check) for each in findings), default=0)
     for each in findings:
@@ -75,7 +77,7 @@ def to_lines(namespace: str, findings: tuple[Finding, ...]) -> Iterator[tuple[st
     counts = [sum(each.verdict is verdict for each in findings) for verdict in Verdict]
     told = [_count(counts[2], "problem"), _count(counts[1], "warning")]
     told += [f"{counts[0]} checks fine", f"{counts[3]} skipped"]
-    yield "", f"Verified namespace {namespace}: {', '.join(told)}."
+    yield "", f"{verb} namespace {namespace}: {', '.join(told)}."
 
 
 def to_builtins(namespace: str, findings: tuple[Finding, ...]) -> dict[str, Any]:

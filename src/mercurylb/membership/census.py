@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mercurylb.membership.fast.codec import Status
+from mercurylb.membership.fast.codec import VERSION, Status
 from mercurylb.membership.member import DownReason, MemberNote, MemberView
 from mercurylb.membership.swim.message import State
 
@@ -18,8 +18,12 @@ if TYPE_CHECKING:
     from mercurylb.membership.fast.detector import FastDetector
     from mercurylb.membership.swim.effect import SwimMember
 
-OURS = b"mlb1"
-"""What the metadata of our own announcers begins with; their note follows."""
+OURS = f"mlb{VERSION}".encode()
+"""What the metadata of our own announcers begins with; their note follows.
+
+Announcers of other versions of the detector's datagrams are strangers to each other, like MetalLB's
+speakers: gossip alone tells who lives, and one ranking who owns.
+"""
 
 
 class Census:
