@@ -11,7 +11,17 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench import bgp, bgp_failover, bgp_scale, failover, machine, many, membership, scenarios
+from bench import (
+    bgp,
+    bgp_failover,
+    bgp_scale,
+    failover,
+    image,
+    machine,
+    many,
+    membership,
+    scenarios,
+)
 from bench.figures import ELSEWHERE, rows
 from bench.outcome import outcome, totals
 from bench.stage import Pair
@@ -34,6 +44,7 @@ ALL = (
     bgp_scale.SCENARIO,
     bgp_failover.SCENARIO,
     bgp_scale.BFD,
+    image.SCENARIO,
 )
 
 
@@ -103,6 +114,8 @@ def _bgp_alone(wanted: frozenset[str], given: argparse.Namespace) -> dict[str, f
         found |= bgp_failover.measure(min(given.rounds, bgp_failover.ROUNDS_MAX))
     if bgp_scale.BFD in wanted:
         found |= bgp_scale.detect(given.hogs_s)
+    if image.SCENARIO in wanted:
+        found |= image.measure()
     return found
 
 

@@ -305,6 +305,11 @@ LINES: Final[tuple[Line, ...]] = (
     Line("bgp_bfd_idle_cpu_percent", "BFD 3 x 50 ms with 16 peers: CPU", "%"),
     Line("bgp_bfd_false_downs", "… with 40 CPU hogs: sessions that went down", "", Budget(0.0)),
     Line("bgp_bfd_longest_gap_ms", "… longest time between two packets", "ms", Budget(150.0)),
+    Line("image_mb", "image, uncompressed", "MB", Budget(90.0)),
+    Line("image_controller_start_s", "container → controller watches, p50", "s", Budget(1.0)),
+    Line("image_controller_start_max_s", "… max", "s"),
+    Line("image_speaker_start_s", "container → speaker watches, p50", "s", Budget(1.0)),
+    Line("image_speaker_start_max_s", "… max", "s"),
 )
 
 

@@ -34,7 +34,7 @@ def ruleset(
     ports: Mapping[str, int],
     node: Sequence[str],
 ) -> str:
-    """Return the rules of a pod with these labels and named ports, on a node with these addresses."""
+    """Return the rules of a pod: its labels, its named ports, the addresses of its node."""
     own = [policy for policy in policies if selects(policy, labels)]
     chains = [
         _chain(

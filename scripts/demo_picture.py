@@ -10,12 +10,17 @@ from __future__ import annotations
 import re
 from html import escape
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 TRANSCRIPT: Final = Path(__file__).resolve().parent.parent / "docs" / "pictures" / "demo.txt"
 STEPS: Final = (2, 3, 4, 6, 7)
-COLUMNS: Final = 112
+COLUMNS: Final = 120
 LINE: Final = 17
+OUTPUT_MAX: Final = 9
+"""Lines of output of one command; an ellipsis stands for the others."""
 _STEP: Final = re.compile(r"── (\d+)\. ")
 _PROMPT: Final = re.compile(r"^(client|router|outside|n\d+|lan) \$ (.*)$")
 _LEFT_OUT: Final = re.compile(
@@ -25,8 +30,8 @@ _HEAD: Final = """\
 <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {w} {h}" width="{w}" height="{h}" role="img">
 <title>The output of make demo</title>
 <style>
-  text {{ font-family: ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace; font-size: 12.5px;
-         fill: #d7dce5; white-space: pre }}
+  text {{ font-family: ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace }}
+  text {{ font-size: 12.5px; fill: #d7dce5; white-space: pre }}
   .command {{ fill: #ffffff; font-weight: 600 }} .prompt {{ fill: #7fd49a }}
   .head {{ fill: #9db8ff; font-weight: 600 }} .say {{ fill: #9aa4b8 }}
 </style>
@@ -45,32 +50,38 @@ def demo() -> str:
 
 
 def chosen(transcript: list[str]) -> list[str]:
-    """Give the lines of the steps that are shown; a command that is left out takes its output along."""
+    """Give the lines of the steps that are shown; a command left out takes its output along."""
     kept: list[str] = []
-    is_kept = is_said = False
+    for lines in _commands(transcript):
+        if not _LEFT_OUT.match(lines[0]):
+            more = ["…"] if len(lines) > OUTPUT_MAX + 1 else []
+            kept += ["", *lines[: OUTPUT_MAX + 1], *more]
+    return kept[1:]
+
+
+def _commands(transcript: list[str]) -> Iterator[list[str]]:
+    """Give titles, and commands with their output, of the steps that are shown."""
+    lines: list[str] = []
+    is_said = False
     step = 0
-    for line in transcript:
-        if match := _STEP.match(line):
-            step = int(match[1])
-        if step not in STEPS:
-            continue
-        if _STEP.match(line):
-            is_kept = is_said = True
-        elif _PROMPT.match(line):
-            is_kept = not _LEFT_OUT.match(line)
+    for line in [*transcript, "── 0. "]:
+        if _STEP.match(line) or _PROMPT.match(line):
+            if lines:
+                yield lines
+            step = int(match[1]) if (match := _STEP.match(line)) else step
+            lines = [line] if step in STEPS else []
             is_said = False
         elif not line.strip():
             is_said = True
-        if is_kept and line.strip() and not _is_prose(line, is_said=is_said):
-            if _PROMPT.match(line) or _STEP.match(line):
-                kept.append("")
-            kept.append(line)
-    return kept[1:] if kept and not kept[0] else kept
+        elif lines and not _is_prose(line, is_said=is_said):
+            lines.append(line)
 
 
 def _is_prose(line: str, *, is_said: bool) -> bool:
     """Tell whether a line is one of the demo's explanations: after a blank, no prompt, no title."""
-    return is_said and not _STEP.match(line) and not _PROMPT.match(line) and not line.startswith(" ")
+    return (
+        is_said and not _STEP.match(line) and not _PROMPT.match(line) and not line.startswith(" ")
+    )
 
 
 def _row(line: str, y: int) -> str:

@@ -11,8 +11,10 @@ from typing import Final
 
 _STYLE: Final = """\
 <style>
-  text { font-family: system-ui, "Segoe UI", "DejaVu Sans", sans-serif; font-size: 14px; fill: #1d2333 }
+  text { font-family: system-ui, "Segoe UI", "DejaVu Sans", sans-serif }
+  text { font-size: 14px; fill: #1d2333 }
   .page { fill: #f5f7fb } .group { fill: #e6ebf7; stroke: none }
+  .frame { fill: none; stroke: #8a97c4; stroke-width: 1.2 }
   .box { fill: #ffffff; stroke: #4a5fa8; stroke-width: 1.5 }
   .strong { fill: #d8f0df; stroke: #2c8048; stroke-width: 2 }
   .gone { fill: #f0e4e4; stroke: #a33a3a; stroke-width: 1.5; stroke-dasharray: 5 4 }
@@ -37,6 +39,10 @@ _TIP: Final = (
     '<marker id="{kind}" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="7" markerHeight="7" '
     'orient="auto-start-reverse"><path class="tip-{kind}" d="M0 0 10 5 0 10z"/></marker>'
 )
+_ROOT: Final = (
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" '
+    'height="{height}" role="img">'
+)
 LINE_HEIGHT: Final = 18
 
 
@@ -56,9 +62,20 @@ class Picture:
         if title:
             self.words(x + 14, y + 22, title, style="soft")
 
-    def box(  # noqa: PLR0913 (a shape has that many measures)
-        self, x: int, y: int, w: int, h: int, *lines: str, style: str = "box"
-    ) -> None:
+    def field(self, x: int, y: int, w: int, h: int, title: str) -> None:
+        """Draw a framed field within a group, with its name in its upper corner."""
+        self._parts.append(
+            f'<rect class="frame" x="{x}" y="{y}" width="{w}" height="{h}" rx="10"/>'
+        )
+        self.words(x + 12, y + 21, title, style="soft")
+
+    def rail(self, x: int, y: int, w: int) -> None:
+        """Draw a thick line that things hang on, such as a network."""
+        self._parts.append(
+            f'<rect class="frame" x="{x}" y="{y - 3}" width="{w}" height="6" rx="3"/>'
+        )
+
+    def box(self, x: int, y: int, w: int, h: int, *lines: str, style: str = "box") -> None:
         """Draw a box with words in its middle; the first line is its name."""
         self._parts.append(
             f'<rect class="{style}" x="{x}" y="{y}" width="{w}" height="{h}" rx="8"/>'
@@ -68,7 +85,9 @@ class Picture:
             kind = "title" if index == 0 else "soft"
             self._write(x + w / 2, top + LINE_HEIGHT * index, line, kind, "middle")
 
-    def words(self, x: float, y: float, *lines: str, style: str = "", anchor: str = "start") -> None:
+    def words(
+        self, x: float, y: float, *lines: str, style: str = "", anchor: str = "start"
+    ) -> None:
         """Write lines of text, the first one at this place."""
         for index, line in enumerate(lines):
             self._write(x, y + LINE_HEIGHT * index, line, style, anchor)
@@ -77,9 +96,7 @@ class Picture:
         """Draw an arrow along these points."""
         path = "M" + " L".join(f"{x} {y}" for x, y in points)
         start = f' marker-start="url(#{style})"' if both else ""
-        self._parts.append(
-            f'<path class="{style}" d="{path}"{start} marker-end="url(#{style})"/>'
-        )
+        self._parts.append(f'<path class="{style}" d="{path}"{start} marker-end="url(#{style})"/>')
 
     def number(self, x: int, y: int, value: int) -> None:
         """Draw the number of a step."""
@@ -92,8 +109,7 @@ class Picture:
         tips = "".join(_TIP.format(kind=kind) for kind in ("line", "flow", "lost"))
         return "\n".join(
             [
-                f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
-                f'width="{width}" height="{height}" role="img">',
+                _ROOT.format(width=width, height=height),
                 f"<title>{escape(self._title)}</title>",
                 _STYLE + f"<defs>{tips}</defs>",
                 f'<rect class="page" width="{width}" height="{height}" rx="14"/>',

@@ -23,7 +23,7 @@ def service() -> str:
     one.group(190, 24, 480, 352, "the cluster")
     one.box(214, 60, 190, 62, "Service hello", "type: LoadBalancer")
     one.box(214, 170, 190, 62, "controller", "one per cluster")
-    one.box(214, 286, 190, 62, "IPAddressPool", "192.168.111.11 – .19")
+    one.box(214, 286, 190, 62, "IPAddressPool", "192.168.111.11-19")
     one.box(456, 170, 190, 62, "speaker", "on every node", style="strong")
     one.box(456, 286, 190, 62, "pods", "that do the work")
     one.box(704, 170, 132, 62, "the network", "router, switch")
@@ -46,7 +46,7 @@ def service() -> str:
     one.arrow((770, 286), (770, 236), style="flow")
     one.arrow((704, 224), (650, 300), style="flow")
     one.number(673, 330, 6)
-    one.words(688, 366, "6: traffic flows to the pods", style="soft")
+    one.words(688, 366, "6: traffic flows", style="soft")
     return one.svg()
 
 
@@ -57,8 +57,8 @@ def layer2() -> str:
         one.group(left, 20, 406, 360)
         one.words(left + 18, 48, title, style="head")
         is_after = left > 16  # noqa: PLR2004 (the second half)
-        one.box(left + 130, 66, 146, 50, "client", "who has 192.168.111.11?")
-        one.group(left + 20, 168, 366, 8)
+        one.box(left + 108, 66, 190, 50, "client", "who has 192.168.111.11?")
+        one.rail(left + 22, 172, 362)
         one.words(left + 306, 160, "the network", style="soft")
         for index, node in enumerate(("n1", "n2", "n3")):
             is_owner = index == (1 if is_after else 0)
@@ -71,9 +71,9 @@ def layer2() -> str:
         one.box(left + 146, 314, 114, 46, "pods")
         one.arrow((owner, 268), (left + 190, 310), style="flow")
         if is_after:
-            one.arrow((left + 79, 206), (left + 79, 180), style="lost")
-    one.words(34, 300, "all traffic of the", "address enters by n1", style="soft")
-    one.words(714, 300, "the speakers miss n1;", "n2 is next in order", style="soft")
+            one.arrow((left + 79, 206), (left + 79, 182), style="lost")
+    one.words(34, 340, "all its traffic", "enters by n1", style="soft")
+    one.words(706, 312, "the others miss n1;", "n2 is the next", style="soft")
     return one.svg()
 
 
@@ -90,7 +90,13 @@ def bgp() -> str:
         one.arrow((472, 162 + 16 * index), (620, top + 44), style="flow")
         one.arrow((624, top + 22), (474, 148 + 16 * index))
     one.words(282, 72, "“I reach 198.51.100.1”:", "each node tells it by BGP", style="soft")
-    one.words(282, 276, "The router has three equal ways", "and spreads connections over them.", style="soft")
+    one.words(
+        282,
+        276,
+        "The router has three equal ways",
+        "and spreads connections over them.",
+        style="soft",
+    )
     one.arrow((40, 330), (84, 330))
     one.words(94, 335, "BGP: routes", style="soft")
     one.arrow((200, 330), (244, 330), style="flow")
@@ -111,21 +117,21 @@ def processes() -> str:
     one.arrow((250, 320), (296, 320), (296, 252), (314, 252), both=True)
     one.arrow((318, 206), (296, 206), (296, 88), (254, 88), both=True)
     one.group(530, 24, 306, 422, "speaker (one on each node)")
-    one.group(548, 54, 270, 170, "the brain")
+    one.field(548, 54, 270, 164, "the brain")
     one.box(566, 86, 234, 50, "kube", "watches")
     one.box(566, 154, 234, 54, "plan", "who may announce what", style="strong")
-    one.group(548, 246, 270, 184, "the announcer")
-    one.box(566, 278, 112, 64, "layer2, bgp, bfd", "protocols", style="strong")
-    one.box(688, 278, 112, 64, "membership", "who lives", style="strong")
+    one.field(548, 246, 270, 184, "the announcer")
+    one.box(562, 278, 132, 64, "layer2, bgp, bfd", "what is sent", style="strong")
+    one.box(702, 278, 106, 64, "membership", "who lives", style="strong")
     one.box(566, 360, 234, 54, "net", "sockets: ARP, NDP, BGP, BFD")
     one.arrow((488, 222), (512, 222), (512, 112), (562, 112), both=True)
-    one.arrow((640, 208), (640, 274))
-    one.arrow((726, 274), (726, 212))
-    one.words(634, 242, "wishes", style="soft", anchor="end")
-    one.words(734, 242, "what is", style="soft")
+    one.arrow((690, 208), (690, 274))
+    one.arrow((756, 274), (756, 212))
+    one.words(684, 237, "what is wanted", style="soft", anchor="end")
+    one.words(762, 237, "what is", style="soft")
     one.box(318, 360, 170, 54, "the network", "clients, routers, nodes")
     one.arrow((566, 387), (492, 387), style="flow", both=True)
-    one.words(300, 440, "Without a brain the announcer goes on.", style="soft")
+    one.words(300, 440, "Without a brain the announcer", "goes on.", style="soft")
     return one.svg()
 
 

@@ -46,7 +46,9 @@ class HelmScene:
         """Make everything a release needs around it, and the walk-through's application."""
         out = self.console
         out.run(f"helm repo add mercurylb {chartrepo.URL}")
-        self.lab.apply([*surroundings()])
+        self.lab.wait_for(
+            lambda: self.lab.apply(surroundings()), timeout_s=120, what="the API server's schema"
+        )
         out.run(
             "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 30 "
             "-subj /CN=localhost -addext subjectAltName=DNS:localhost -keyout m.key -out m.crt "

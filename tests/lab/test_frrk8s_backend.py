@@ -140,7 +140,7 @@ def neighbor(found: dict[str, Any]) -> dict[str, Any]:
     return dict((routers[0].get("neighbors") or [{}])[0])
 
 
-@pytest.mark.rule("bgp-frr-B1.object", "bgp-frr-B2.neighbor")
+@pytest.mark.rule("bgp-frr-B1.object", "bgp-frr-B2.neighbor", "manifests-3.frr-k8s.kinds")
 def test_every_field_arrives(empty: LightLab) -> None:
     """The API server stores all that was said: no field has a name that it prunes."""
 

@@ -48,6 +48,7 @@ RATE: Final = 1000.0
 """New connections per second, to the addresses of those who follow the first node."""
 TAKEOVER_S: Final = 60.0
 """Whoever is killed is missed after 5 to 7 s on a quiet machine."""
+READY_S: Final = 180.0
 QUIET_S: Final = 2.0
 TWO_OWNERS_MAX_S: Final = 0.5
 NOBODY_MAX_S: Final = 2.0
@@ -197,7 +198,7 @@ class Mover:
 
         def replace() -> None:
             self._scene.lab.replace_speaker(node, program)
-            self._scene.lab.await_speaker(node)
+            self._scene.lab.await_speaker(node, READY_S)
 
         self.step(f"speaker of {node} to {kind}", replace)
 
@@ -218,7 +219,8 @@ def test_a_cluster_moves_over_and_back_without_losing_a_connection(
     """Under 1 000 new connections a second nothing is lost and nobody shares an address for long.
 
     The nodes are moved in the order that `mercurylb migrate check` gives: whoever stands in for a
-    node is moved before it, and moved back after it. What was measured is printed and written to ``migration.json``.
+    node is moved before it, and moved back after it. What was measured is printed and written to
+    ``migration.json``.
     """
     lab = scene.lab
     for key in held(scene):

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 pytestmark = [
     pytest.mark.lab,
-    pytest.mark.timeout(400),
+    pytest.mark.timeout(600),
     pytest.mark.skipif(os.geteuid() != 0, reason="a lab needs root: it makes namespaces"),
 ]
 
@@ -490,7 +490,7 @@ def test_dashboards_show_something(stage: Stage, name: str) -> None:
     def empty() -> list[tuple[str, str]]:
         return [item for item in asked if not stage.prometheus.query(item[1])]
 
-    stage.lab.wait_for(lambda: not empty(), timeout_s=60, what=f"{empty()} show something")
+    stage.lab.wait_for(lambda: not empty(), timeout_s=120, what=f"{empty()} show something")
 
 
 @pytest.mark.rule("metrics-1.2.removed")

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -21,6 +20,7 @@ from tests.lab.scene import Scene
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from lab.light import LightLab
 
@@ -43,7 +43,7 @@ CHANGES: Final = {
 
 @dataclass(frozen=True)
 class Skew:
-    """A watched service in a cluster whose speakers can be replaced by those of the next release."""
+    """A watched service in a cluster whose speakers the next release's can replace."""
 
     kind: str
     program: str
@@ -113,7 +113,7 @@ def test_an_upgrade_node_by_node_and_its_return_lose_nothing(skew: Skew) -> None
                 skew.stage.settle()
 
     scenario = SCENARIOS["roll"]
-    (seen,) = skew.stage.run(type(scenario)(**{**_fields(scenario), "strike": there_and_back}), 1)
+    (seen,) = skew.stage.run(replace(scenario, strike=there_and_back), 1)
     assert seen.lost == 0
     assert seen.false_takeovers <= 1
     assert seen.two_owners_after_s == 0

@@ -269,6 +269,7 @@ class AnnouncerCore:
         """Translate what the membership says, keeping its order."""
         applied: list[CoreEffect] = []
         self._lull.on_membership(effects, now)
+        silences = observing.silences(self.membership, effects, now)
         for effect in effects:
             match effect:
                 case SendDatagram() | Exchange() | ProbeKernel():
@@ -279,7 +280,7 @@ class AnnouncerCore:
                     applied.append(Tell("membership.up", {"node": node}))
                 case MemberDown(node=node, reason=reason):
                     applied += self._take_live(now)
-                    applied.append(self._tell_down(node, reason, now))
+                    applied.append(self._tell_down(node, reason, silences.get(node)))
                 case MemberNote(node=node, note=received):
                     applied += self._take_note(node, received, now)
                 case MemberHearsUs():
@@ -300,13 +301,12 @@ class AnnouncerCore:
             effects.append(Tell("layer2.taken_over", {"node": node, "reason": reason}))
         return effects
 
-    def _tell_down(self, node: str, reason: DownReason, now: float) -> Tell:
+    def _tell_down(self, node: str, reason: DownReason, silent_s: float | None) -> Tell:
         """Tell of a loss; who found it out knows for how long nothing had been heard."""
         fields: dict[str, object] = {"node": node, "reason": reason.value}
-        seen = next((view for view in self.membership.views(now) if view.node == node), None)
-        if seen is not None and seen.silent_s is not None:
-            self._detections = self._detections.added(seen.silent_s)
-            fields["silent_ms"] = round(seen.silent_s * 1000)
+        if silent_s is not None:
+            self._detections = self._detections.added(silent_s)
+            fields["silent_ms"] = round(silent_s * 1000)
         return Tell("membership.down", fields)
 
     def _take_live(self, now: float) -> list[CoreEffect]:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mercurylb.membership.member import MemberDown
 from mercurylb.plan.desired import AddressCounters, Conflict, Count, MemberState, OwnedService
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from mercurylb.layer2.effect import ConflictFound
     from mercurylb.layer2.responder import Responder
-    from mercurylb.membership.member import Membership
+    from mercurylb.membership.member import Membership, MembershipEffect
 
 MEMBERS_MAX = 1024
 CONFLICTS_MAX = 64
@@ -51,6 +52,18 @@ def member_states(membership: Membership, now: float) -> tuple[MemberState, ...]
         )
         for view in membership.views(now)[:MEMBERS_MAX]
     )
+
+
+def silences(
+    membership: Membership, effects: Iterable[MembershipEffect], now: float
+) -> dict[str, float]:
+    """Return for how long the nodes that just went down had been silent, as far as it is known."""
+    down = {effect.node for effect in effects if isinstance(effect, MemberDown)}
+    return {
+        view.node: view.silent_s
+        for view in (membership.views(now) if down else ())
+        if view.node in down and view.silent_s is not None
+    }
 
 
 def conflicts(responder: Responder, now: float) -> tuple[Conflict, ...]:

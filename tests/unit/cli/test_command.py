@@ -33,6 +33,7 @@ COMMANDS = (
     ["snapshot"],
     ["migrate"],
     ["migrate", "configmap"],
+    ["migrate", "check"],
 )
 SLOW = {"aiohttp", "yaml", "rich", "asyncio", "ssl", "mercurylb.plan", "mercurylb.config"}
 

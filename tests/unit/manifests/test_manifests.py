@@ -1,4 +1,4 @@
-"""What the plain manifests say: the objects of MetalLB's, and the settings that differ from Helm's."""
+"""What the plain manifests say: MetalLB's objects, and the settings that differ from Helm's."""
 
 from __future__ import annotations
 

@@ -1,0 +1,111 @@
+"""The documents' own commands on real nodes: page after page, block after block, as a reader would.
+
+Manifests are saved under the names that the page gives them, commands are typed on a machine of the
+LAN, and what a page shows as output has to come. A reader's image, port and repository are replaced
+by those of the lab (`STAND_INS`).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+from lab import Lab, chartrepo
+from lab.console import StepFailed
+from lab.router import BgpRouter, RouterOptions
+from tests.documents import LAB_PAGES, ROOT, Block, blocks, missing_in
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from lab.console import Console
+    from lab.full import FullLab
+
+pytestmark = [
+    pytest.mark.lab,
+    pytest.mark.full,
+    pytest.mark.timeout(600),
+    pytest.mark.skipif(os.geteuid() != 0, reason="a lab needs root"),
+]
+
+STAND_INS: Final = {
+    "URL-OF-YOUR-CHART-REPOSITORY": chartrepo.URL,
+    "image: nginx:1.27": 'image: localhost/web:lab\n        env: [{name: PORT, value: "80"}]',
+    "Welcome to nginx!": "Hello",
+    "sudo ": "",
+}
+PATIENCE_S: Final = 90.0
+SLOW_S: Final = 200.0
+PATH: Final = f"export PATH={Path(sys.executable).parent}:$PATH; "
+CHANGING: Final = ("apply", "create", "delete", "label", "drain", "uncordon", "helm ")
+"""Words of commands that are typed once; others are repeated until they print what they should."""
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[FullLab]:
+    """Bring up one full lab for all pages, with a router that waits for BGP peers."""
+    with Lab.full(name="documents", nodes=3) as running:
+        BgpRouter(running.site).start(
+            RouterOptions(asn=64501, node_asn=64500, has_bfd=True, bfd_ms=300)
+        )
+        yield running
+
+
+@pytest.fixture(scope="module")
+def console(lab: FullLab) -> Console:
+    """Give a reader's terminal, whose Helm knows the chart repository."""
+    out = lab.console()
+    out.run(f"helm repo add mercurylb {chartrepo.URL}")
+    return out
+
+
+@pytest.mark.parametrize("name", LAB_PAGES)
+def test_a_page_does_what_it_says(console: Console, name: str) -> None:
+    """Each command succeeds on what the pages before it made, and prints what is shown."""
+    page = blocks(ROOT / "docs" / name)
+    for block, following in zip(page, [*page[1:], None], strict=True):
+        if block.title:
+            (console.folder / block.title).write_text(stood_in(block.text))
+        if block.language == "sh" and not block.reason:
+            wanted = following.text if following and following.is_output else ""
+            perform(console, block, stood_in(wanted))
+
+
+def perform(console: Console, block: Block, wanted: str) -> None:
+    """Type the commands of a block; the last ones have to print what is wanted."""
+    lines = [stood_in(line) for line in block.commands]
+    if block.note == "fails":
+        said = console.fails(PATH + lines[-1], host=block.host)
+        assert not missing_in(said, wanted), block.name
+        return
+    looks = [line for line in lines if not any(word in line for word in CHANGING)]
+    once = [line for line in lines if line not in looks]
+    said = ""
+    for line in once:
+        said += console.run(PATH + line, host=block.host, timeout_s=SLOW_S)
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        seen, failed = said, ""
+        for line in looks:
+            try:
+                seen += console.run(PATH + line, host=block.host, timeout_s=SLOW_S)
+            except StepFailed as failure:
+                failed = str(failure)
+        lacking = missing_in(seen, wanted)
+        if not failed and not lacking:
+            return
+        assert looks, f"{block.name}: {lacking!r} is not printed"
+        assert time.monotonic() < deadline, f"{block.name}: {failed or lacking!r}\n{seen}"
+        time.sleep(0.5)
+
+
+def stood_in(text: str) -> str:
+    """Put the lab's own things in place of the reader's."""
+    for reader, ours in STAND_INS.items():
+        text = text.replace(reader, ours)
+    return text
