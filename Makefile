@@ -3,6 +3,8 @@
 .PHONY: help setup check format test fuzz interop demo lab bench docs lock clean
 
 PY := .venv/bin/python
+# What these measure or hunt would suffer from a second lab on the same cores.
+ALONE := $(patsubst %,tests/lab/test_%.py,failover bgp_failover controller_kill migration upgrade)
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -22,7 +24,8 @@ test: setup ## everything: check, then the real cluster tests on the lab (needs 
 	@$(PY) -m pytest -q -n2 --dist=worksteal -m whole tests/sim
 	@$(PY) -m lab prepare
 	@$(PY) -m tests.interop.bgp
-	@$(PY) -m pytest tests/shell tests/interop tests/lab --ignore=tests/interop/bgp
+	@$(PY) -m pytest -n2 --dist=loadfile --no-loadscope-reorder tests/shell tests/interop tests/lab --ignore=tests/interop/bgp $(ALONE:%=--ignore=%)
+	@$(PY) -m pytest $(ALONE)
 
 fuzz: setup ## coverage-guided garbage for every decoder, one minute each; SECONDS= and TARGETS= narrow it
 	@$(PY) -m tests.fuzz $(if $(SECONDS),--seconds $(SECONDS)) $(TARGETS)
@@ -42,8 +45,10 @@ bench: setup ## speed and memory, as a table and as JSON (needs root); CONTROLLE
 	@$(PY) -m lab prepare
 	@$(PY) -m bench $(if $(CONTROLLER),--original-controller $(CONTROLLER)) $(if $(SPEAKER),--original-speaker $(SPEAKER))
 
-docs: setup ## check the documents' links and build the changelog's draft
+docs: setup ## check the documents and build them as a site, in build/site; the changelog's draft
 	@$(PY) -m pytest -q tests/tidy
+	@NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict --quiet
+	@echo "docs: the site is in build/site; begin with build/site/index.html"
 	@.venv/bin/towncrier build --draft --version next
 
 lock: setup ## compute the lock files anew from pyproject.toml

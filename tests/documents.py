@@ -35,6 +35,7 @@ REASONS: Final = (
     "another way to install; run by the test of the manifests",
     "replaces the release that other pages use; run by the test of the chart's values",
     "run by the test of helm's tests",
+    "run by the test of the chart's values",
     "run by the test of moving over",
     "takes minutes",
 )

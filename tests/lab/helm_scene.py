@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 RELEASE: Final = "metallb"
 CHART: Final = "mercurylb/mercurylb"
-READY_S: Final = 240
+READY_S: Final = 300
 """Fifteen containers start on a machine that may be busy."""
 GREETING: Final = "Hello from pod"
 FLEETING: Final = {

@@ -8,6 +8,7 @@ by those of the lab (`STAND_INS`).
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
 from pathlib import Path
@@ -42,8 +43,10 @@ STAND_INS: Final = {
 PATIENCE_S: Final = 90.0
 SLOW_S: Final = 200.0
 PATH: Final = f"export PATH={Path(sys.executable).parent}:$PATH; "
-CHANGING: Final = ("apply", "create", "delete", "label", "drain", "uncordon", "helm ")
-"""Words of commands that are typed once; others are repeated until they print what they should."""
+CHANGING: Final = re.compile(
+    r"^(helm |kubectl (-n \S+ )?(apply|create|delete|label|drain|uncordon) )"
+)
+"""Commands that are typed once; others are repeated until they print what they should."""
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +86,7 @@ def perform(console: Console, block: Block, wanted: str) -> None:
         said = console.fails(PATH + lines[-1], host=block.host)
         assert not missing_in(said, wanted), block.name
         return
-    looks = [line for line in lines if not any(word in line for word in CHANGING)]
+    looks = [line for line in lines if not CHANGING.match(line)]
     once = [line for line in lines if line not in looks]
     said = ""
     for line in once:

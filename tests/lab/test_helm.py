@@ -52,7 +52,7 @@ def test_the_file_with_every_key_has_every_key() -> None:
     assert sorted(path for path in leaves(chart) if not is_set(path, given)) == []
 
 
-@pytest.mark.rule("install-5.ready", "install-6.labels", "install-7.crds")
+@pytest.mark.rule("install-5.ready", "install-5.idle", "install-6.labels", "install-7.crds")
 @pytest.mark.parametrize(
     ("name", "pods", "resilience"),
     [
@@ -73,7 +73,7 @@ def test_a_release_lives_and_leaves_nothing(
     scene.install(values)
     assert scene.await_pods() == pods
     scene.walk_through(resilience=resilience)
-    scene.helm(f"test {RELEASE} --logs --timeout 120s")
+    scene.helm(f"test {RELEASE} --timeout 120s")
     file = f" --values {values}" if values else ""
     level = " --set speaker.logLevel=warn --set controller.logLevel=warn"
     scene.helm(f"upgrade {RELEASE} {CHART}{file}{level} --wait --timeout {READY_S}s")
@@ -117,7 +117,7 @@ def test_an_installed_original_is_replaced_in_place_and_comes_back(
     scene.helm(f"upgrade {RELEASE} {CHART} --reset-values --wait --timeout {READY_S}s")
     assert scene.await_pods() == CORE
     scene.walk.look()
-    scene.helm(f"test {RELEASE} --logs --timeout 120s")
+    scene.helm(f"test {RELEASE} --timeout 120s")
     assert [scene.identity(*what) for what in kept] == identities
     scene.helm(f"rollback {RELEASE} 1 --wait --timeout {READY_S}s")
     scene.await_pods()

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 pytestmark = [
     pytest.mark.lab,
     pytest.mark.full,
-    pytest.mark.timeout(420),
+    pytest.mark.timeout(900),
     pytest.mark.skipif(os.geteuid() != 0, reason="a lab needs root"),
 ]
 
@@ -121,7 +121,11 @@ class Site:
         """Apply manifests of the walk-through in the namespace that ours have."""
         for file in files:
             text = (MANIFESTS / file).read_text()
-            self.lab.apply(text.replace("namespace: metallb}", f"namespace: {HOME}}}"))
+            self.create(text.replace("namespace: metallb}", f"namespace: {HOME}}}"))
+
+    def create(self, text: str) -> None:
+        """Apply a manifest once the webhook, if there is one for it, answers."""
+        self.lab.wait_for(lambda: self.lab.apply(text), timeout_s=SEEN_S, what=text)
 
     def check_page(self, host: Host, address: str) -> None:
         """Check that a page comes from an address."""
@@ -141,8 +145,15 @@ class Site:
             what="the router's route",
         )
         self.check_page(self.lab.client, FAR)
-        said = self.lab.kubectl("apply", "-f", "-", stdin=WRONG_POOL, check=False)
-        assert "spec.addresses[0]" in said
+        self.check_refused(WRONG_POOL, "spec.addresses[0]")
+
+    def check_refused(self, text: str, reason: str) -> None:
+        """Check that a manifest is refused, and not for want of an answer."""
+        self.lab.wait_for(
+            lambda: reason in self.lab.kubectl("apply", "-f", "-", stdin=text, check=False),
+            timeout_s=SEEN_S,
+            what=f"a refusal: {reason}",
+        )
 
     def restart_router(self) -> None:
         """Have a router that knows nothing from before, so that a route is news."""
@@ -181,8 +192,8 @@ def test_native(site: Site) -> None:
     site.await_pods(controller="1/1", speaker="1/1")
     site.put("pool.yaml", "advertisement.yaml", "bgp-pool.yaml", "bgp-advertisement.yaml")
     site.put("bgp-service.yaml")
-    site.lab.apply(NETWORK)
-    site.lab.apply(PEER)
+    site.create(NETWORK)
+    site.create(PEER)
     site.check_both()
     assert "monitor" not in site.lab.kubectl("-n", HOME, "get", "services")
     site.apply("prometheus-native")
@@ -213,8 +224,7 @@ def test_frr_k8s(site: Site) -> None:
     site.await_pods(controller="1/1", speaker="1/1", **frrk8s)
     site.restart_router()
     site.check_both()
-    said = site.lab.kubectl("apply", "-f", "-", stdin=WRONG_CONFIGURATION % HOME, check=False)
-    assert "denied the request" in said
+    site.check_refused(WRONG_CONFIGURATION % HOME, "denied the request")
     site.apply("prometheus-frr-k8s")
     assert site.monitors()["frr-k8s-metrics-monitor"] == ["metricshttps", "frrmetricshttps"]
 

@@ -38,7 +38,7 @@ ORIGINAL_CONTROLLER: Final = os.environ.get("MERCURYLB_ORIGINAL_CONTROLLER", "")
 IS_ORIGINAL: Final = bool(ORIGINAL_SPEAKER or ORIGINAL_CONTROLLER)
 pytestmark = [
     pytest.mark.lab,
-    pytest.mark.timeout(400),
+    pytest.mark.timeout(600),
     pytest.mark.skipif(os.geteuid() != 0, reason="a lab needs root"),
 ]
 
@@ -50,6 +50,8 @@ TAKEOVER_S: Final = 60.0
 """Whoever is killed is missed after 5 to 7 s on a quiet machine."""
 READY_S: Final = 180.0
 QUIET_S: Final = 2.0
+LOOK_S: Final = 1.0
+"""Between two looks at what was observed since the beginning, which is much."""
 TWO_OWNERS_MAX_S: Final = 0.5
 NOBODY_MAX_S: Final = 2.0
 """Less than a client's kernel asks on before it gives a neighbour up, and than a failure takes to
@@ -169,9 +171,17 @@ class Mover:
         begin = time.monotonic()
         action()
         done = time.monotonic()
-        self._scene.until(lambda: self._is_settled(done), f"{name}: owners", TAKEOVER_S)
+        self._scene.lab.wait_for(
+            lambda: self._is_settled(done),
+            what=f"{name}: owners",
+            timeout_s=TAKEOVER_S,
+            interval_s=LOOK_S,
+        )
         end = time.monotonic()
-        seen = [watch.lines() for watch in self._watches.values()]
+        seen = [
+            [line for line in watch.lines() if begin <= line["t"] <= end]
+            for watch in self._watches.values()
+        ]
         self.moves.append(
             Move(
                 name,

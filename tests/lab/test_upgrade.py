@@ -63,7 +63,7 @@ def lab() -> Iterator[FullLab]:
         running.apply(MANIFEST)
         out = running.console()
         out.run(f"helm repo add mercurylb {chartrepo.URL}")
-        out.run(f"helm install {INSTALL} --create-namespace --wait --timeout 180s", timeout_s=200)
+        out.run(f"helm install {INSTALL} --create-namespace --wait --timeout 300s", timeout_s=330)
         running.bgp.start(RouterOptions(asn=ROUTER_ASN, node_asn=NODE_ASN))
         running.apply(list(configuration(running.router.ipv4)))
         out.run("kubectl rollout status daemonset/load --timeout 90s", timeout_s=100)

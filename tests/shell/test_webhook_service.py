@@ -16,6 +16,7 @@ from mercurylb.telemetry.flags import FlagError
 from mercurylb.telemetry.metrics import Registry
 from mercurylb.telemetry.selfsigned import make_pem
 from mercurylb.webhook import files as room
+from mercurylb.webhook import service as service_room
 from mercurylb.webhook.conversion import PATH
 from mercurylb.webhook.files import CertificateFiles
 from mercurylb.webhook.keeper import CertificateKeeper
@@ -116,6 +117,36 @@ async def test_conversion_is_answered_at_its_path(
             session.post(url, data=body, ssl=trust) as response,
         ):
             assert (await response.json())["response"]["result"] == {"status": "Success"}
+
+
+async def test_who_winds_down_answers_and_keeps_no_connection(
+    background: Any, until: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until its successor is known everybody is answered once more, and has to connect anew."""
+    monkeypatch.setattr(service_room, "WIND_DOWN_S", 3600.0)
+    write(tmp_path, make_pem())
+    webhooks = service(disable_cert_rotation=True, cert_dir=str(tmp_path))
+    trust = ssl.create_default_context()
+    trust.check_hostname, trust.verify_mode = False, ssl.CERT_NONE
+    body = (
+        b'{"apiVersion": "apiextensions.k8s.io/v1", "kind": "ConversionReview", "request": '
+        b'{"uid": "u", "desiredAPIVersion": "metallb.io/v1beta2", "objects": []}}'
+    )
+    kept: list[bool] = []
+    async with background(webhooks.run()):
+        await until(lambda: webhooks.check() == "")
+        url = f"https://127.0.0.1:{webhooks.server.port}{PATH}?timeout=30s"
+        async with aiohttp.ClientSession(headers={"Content-Type": "application/json"}) as session:
+            for is_ending in (False, True):
+                ending = asyncio.create_task(
+                    webhooks.wind_down() if is_ending else asyncio.sleep(0)
+                )
+                await asyncio.sleep(0)
+                async with session.post(url, data=body, ssl=trust) as response:
+                    assert response.status == 200
+                    kept.append(response.headers.get("Connection") != "close")
+                ending.cancel()
+    assert kept == [True, False]
 
 
 def test_with_rotation_the_keeper_has_the_services_name() -> None:

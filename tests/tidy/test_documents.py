@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-import jsonschema
+import jsonschema  # type: ignore[import-untyped]  # no types are published for it
 import pytest
 import yaml
 

@@ -140,7 +140,8 @@ def _check_way(mine: Sequence[Json], home: str) -> Iterator[Finding]:
         command = f"helm upgrade {release} mercurylb/mercurylb -n {home} --reset-then-reuse-values"
         yield fine(check, f"Helm, release {release}: in place by `{command}`")
     elif "app" in labels:
-        yield fine(check, "manifests: in place by `kubectl apply -k` of config's like variant")
+        text = "manifests: in place by `kubectl apply -k` of our variant that is like it"
+        yield fine(check, f"{text}; their pods lack the labels that a second release looks for")
     else:
         text = "neither Helm's labels nor those of the manifests"
         yield warning(check, text, "compare names and selectors before anything is applied")
