@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from bench import stage
 from lab import container, imagefile, images
 from lab.container import Container
-from lab.programs import SECRET
+from lab.programs import CONTROLLER_POD, SECRET
 
 if TYPE_CHECKING:
     from lab.light import LightLab
@@ -44,7 +44,7 @@ def measure(rounds: int = ROUNDS) -> dict[str, float]:
         )
         controller = Container(
             ("/usr/bin/mercurylb-controller", "--webhook-mode=disabled"),
-            env={"METALLB_POD_NAME": "bench", "METALLB_ML_SECRET_NAME": SECRET},
+            env={"METALLB_POD_NAME": CONTROLLER_POD, "METALLB_ML_SECRET_NAME": SECRET},
             user=65534,
             account="metallb-controller",
         )

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 TRANSCRIPT: Final = Path(__file__).resolve().parent.parent / "docs" / "pictures" / "demo.txt"
 STEPS: Final = (2, 3, 4, 6, 7)
-COLUMNS: Final = 120
+TOLD_STEPS: Final = (7,)
+"""Steps whose explanations and measurements are shown as well."""
+COLUMNS: Final = 122
 LINE: Final = 17
 OUTPUT_MAX: Final = 9
 """Lines of output of one command; an ellipsis stands for the others."""
@@ -44,7 +46,7 @@ _HEAD: Final = """\
 def demo() -> str:
     """Give the picture of the committed transcript."""
     lines = chosen(TRANSCRIPT.read_text().splitlines())
-    width, height = round(COLUMNS * 7.55) + 36, LINE * len(lines) + 58
+    width, height = round(COLUMNS * 8) + 36, LINE * len(lines) + 58
     rows = [_row(line, 52 + LINE * index) for index, line in enumerate(lines)]
     return "\n".join([_HEAD.format(w=width, h=height).rstrip("\n"), *rows, "</svg>\n"])
 
@@ -73,6 +75,9 @@ def _commands(transcript: list[str]) -> Iterator[list[str]]:
             is_said = False
         elif not line.strip():
             is_said = True
+        elif step in TOLD_STEPS and _is_prose(line, is_said=is_said):
+            yield lines
+            lines, is_said = [line], False
         elif lines and not _is_prose(line, is_said=is_said):
             lines.append(line)
 

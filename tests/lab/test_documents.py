@@ -80,31 +80,35 @@ def test_a_page_does_what_it_says(console: Console, name: str) -> None:
 
 
 def perform(console: Console, block: Block, wanted: str) -> None:
-    """Type the commands of a block; the last ones have to print what is wanted."""
-    lines = [stood_in(line) for line in block.commands]
+    """Type the commands of a block; the ones after its last change have to print what is wanted."""
+    lines = [PATH + stood_in(line) for line in block.commands]
     if block.note == "fails":
-        said = console.fails(PATH + lines[-1], host=block.host)
+        said = console.fails(lines[-1], host=block.host)
         assert not missing_in(said, wanted), block.name
         return
-    looks = [line for line in lines if not CHANGING.match(line)]
-    once = [line for line in lines if line not in looks]
-    said = ""
-    for line in once:
-        said += console.run(PATH + line, host=block.host, timeout_s=SLOW_S)
+    changes = [at for at, line in enumerate(block.commands) if CHANGING.match(line)]
+    begin = changes[-1] + 1 if changes else 0
+    said = "".join(console.run(line, host=block.host, timeout_s=SLOW_S) for line in lines[:begin])
     deadline = time.monotonic() + PATIENCE_S
     while True:
-        seen, failed = said, ""
-        for line in looks:
-            try:
-                seen += console.run(PATH + line, host=block.host, timeout_s=SLOW_S)
-            except StepFailed as failure:
-                failed = str(failure)
-        lacking = missing_in(seen, wanted)
-        if not failed and not lacking:
+        seen, problem = looked(console, block, lines[begin:])
+        problem = problem or missing_in(said + seen, wanted)
+        if not problem:
             return
-        assert looks, f"{block.name}: {lacking!r} is not printed"
-        assert time.monotonic() < deadline, f"{block.name}: {failed or lacking!r}\n{seen}"
+        assert begin < len(lines), f"{block.name}: {problem!r} is not printed by\n{said}"
+        assert time.monotonic() < deadline, f"{block.name}: {problem!r} is not printed by\n{seen}"
         time.sleep(0.5)
+
+
+def looked(console: Console, block: Block, lines: list[str]) -> tuple[str, str]:
+    """Give what commands print that change nothing, and what is wrong if one of them fails."""
+    said = ""
+    for line in lines:
+        try:
+            said += console.run(line, host=block.host, timeout_s=SLOW_S)
+        except StepFailed as failure:
+            return said, str(failure)
+    return said, ""
 
 
 def stood_in(text: str) -> str:

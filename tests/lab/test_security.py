@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -13,13 +13,14 @@ import yaml
 from lab import container, netns, paths, policy
 from lab.build import helm
 from lab.container import Container
+from lab.objects import PodPlan
 from lab.programs import SECRET
 from lab.status import who_answers
 from tests.lab.bgp_scene import OPTIONS, BgpScene
 from tests.lab.scene import HOME
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from lab.light import LightLab
 
@@ -47,16 +48,17 @@ def pod_of(documents: list[dict[str, Any]], kind: str, component: str) -> dict[s
     return dict(found)
 
 
-@dataclass
 class Stage:
     """A node of the shared lab whose speaker is a container of our image."""
 
-    lab: LightLab
-    env: Mapping[str, str]
+    def __init__(self, lab: LightLab) -> None:
+        self.lab = lab
+        self._env = dict(lab.speaker(NODE).record.spec.env or {})
+        self._begin = 0
 
     def start(self, *capabilities: str, args: tuple[str, ...] = ()) -> None:
         """Run the speaker as the chart does, with these capabilities and no others."""
-        own = {name: value for name, value in self.env.items() if name.startswith("METALLB_")}
+        own = {name: value for name, value in self._env.items() if name.startswith("METALLB_")}
         secret = own["METALLB_ML_SECRET_KEY_PATH"]
         made = Container(
             args=("/usr/bin/mercurylb-speaker", "--log-level=debug", *args),
@@ -66,22 +68,24 @@ class Stage:
             mounts={secret: secret},
         )
         launcher = container.prepare(self.lab, f"speaker-{NODE}", made)
+        self._begin = len(self.lab.speaker(NODE).log())
         self.lab.replace_speaker(NODE, str(launcher))
 
     def events(self) -> list[dict[str, Any]]:
-        """Return what the container's programs have logged since it was started."""
+        """Return what the container's programs have logged, without what was before them."""
+        whole = self.lab.speaker(NODE).log()
         lines = [
             json.loads(line)
-            for line in self.lab.speaker(NODE).log().splitlines()
-            if line.startswith("{")
+            for line in whole[self._begin :].splitlines()
+            if line.startswith("{") and line.endswith("}")
         ]
-        begin = max(n for n, line in enumerate(lines) if line["event"] == container.STARTED)
-        return lines[begin:]
+        begins = [n for n, line in enumerate(lines) if line["event"] == container.STARTED]
+        return lines[begins[0] :] if begins else []
 
     def await_event(self, name: str) -> dict[str, Any]:
         """Wait for a log line and return it."""
-        self.lab.wait_for(lambda: self.named(name), timeout_s=90, what=f"{name} of the container")
-        return self.named(name)[0]
+        found = self.lab.wait_for(lambda: self.named(name), timeout_s=90, what=f"{name}")
+        return found[0]
 
     def named(self, name: str) -> list[dict[str, Any]]:
         """Return all log lines of one event."""
@@ -93,7 +97,7 @@ def stage(light_lab: LightLab) -> Iterator[Stage]:
     """Give the shared lab, and its own speaker back to its node after the test."""
     spec = light_lab.speaker(NODE).record.spec
     program = spec.argv[0]
-    yield Stage(light_lab, spec.env or {})
+    yield Stage(light_lab)
     light_lab.faults.heal()
     light_lab.replace_speaker(NODE, program)
     light_lab.await_speaker(NODE)
@@ -153,9 +157,10 @@ def test_without_packet_sockets_bgp_goes_on(stage: Stage, routed: BgpScene, drop
 def test_without_low_ports_it_calls(stage: Stage, routed: BgpScene) -> None:
     """A speaker that may not listen on port 179 says so in one line and calls its peers."""
     stage.start(*granted(), args=("--bgp-listen-port=179",))
+    routed.peer()
     told = stage.await_event("bgp.listen_failed")
     assert "179" in told["error"]
-    routed.peer()
+    assert "NET_BIND_SERVICE" in told["error"]
     await_session(routed)
     assert len(stage.named("bgp.listen_failed")) == 1
 
@@ -193,34 +198,49 @@ def test_network_policies_let_pass_what_is_needed_only(light_lab: LightLab) -> N
             user=65534,
             account="metallb-controller",
         )
+        lab.pods.register(
+            PodPlan(
+                name=name,
+                namespace=HOME,
+                node=NODE,
+                host_ip=node.ipv4,
+                ips=(place.ipv4, place.ipv6),
+                labels={"app": name},
+                service_account="metallb-controller",
+            )
+        )
         launcher = container.prepare(lab, name, made)
-        process = host.start(name, [str(launcher)])
+        process = host.start(f"pod-{name}", [str(launcher)])
         lab.wait_for(
             lambda: "controller.caches_filled" in process.log(), timeout_s=90, what="its caches"
         )
+        for port in (9120, 17472):
+            lab.wait_for(
+                lambda port=port: answers(lab, NODE, place.ipv4, port),  # type: ignore[misc]
+                timeout_s=60,
+                what=f"port {port} is open",
+            )
         pages = {
             (source, port): answers(lab, source, place.ipv4, port)
-            for source in ("client", "n2", NODE)
+            for source in ("cp", "n2", NODE)
             for port in (9120, 9443, 17472)
         }
         reached = {key for key, does in pages.items() if does}
         # 9443 is open and nobody listens: webhooks are off here. A node's own probes pass.
-        assert reached == {("client", 9120), ("n2", 9120), (NODE, 9120), (NODE, 17472)}
+        assert reached == {("cp", 9120), ("n2", 9120), (NODE, 9120), (NODE, 17472)}
         assert answers(lab, place.host, lab.site.plan.control_plane.ipv4, 6443)
         near = next(it for it in lab.pods.all() if it.host == "pod-web-n2")
-        assert answers(lab, "client", near.ipv4, 8080)
+        assert answers(lab, "cp", near.ipv4, 8080)
         assert not answers(lab, place.host, near.ipv4, 8080)
         other = policy.ruleset(policies, {"app": "any"}, {}, [])
         host.run([netns.tool("nft"), "delete", "table", "inet", policy.TABLE])
         host.run([netns.tool("nft"), "-f", "-"], stdin=other)
         assert not answers(lab, place.host, lab.site.plan.control_plane.ipv4, 6443)
-        assert not answers(lab, "client", place.ipv4, 9120)
+        assert not answers(lab, "cp", place.ipv4, 9120)
     finally:
-        if found := lab.site.processes.get(name):
+        if found := lab.site.processes.get(f"pod-{name}"):
             found.stop()
-            lab.site.processes.forget(name)
-        netns.delete(lab.site.plan.namespace(place.host))
-        (lab.site.folder("pods") / f"{name}.json").unlink(missing_ok=True)
+        lab.pods.remove(name, namespace=HOME)
 
 
 def answers(lab: LightLab, source: str, address: str, port: int) -> bool:

@@ -8,8 +8,9 @@ another BGP daemon has the port, is tried again every `RETRY_S`.
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from mercurylb.bgp.settings import Key
 from mercurylb.errors import LinkError
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 RETRY_S = 2.0
 _MILLISECONDS = 1000
 _NO_KEY = Key(b"")
+_LOW_PORT: Final = "give the speaker the capability NET_BIND_SERVICE, or a port above 1023"
 
 Which = tuple[str, str]
 """The address of all hosts of a family, and a VRF."""
@@ -72,6 +74,8 @@ class Listeners:
                 self._open(which, its_peers)
             except LinkError as error:
                 failed = str(error)
+                if error.errno == errno.EACCES:
+                    failed += f"; {_LOW_PORT}"
         self._say(failed or self._refused)
 
     def on_links(self, links: Iterable[Link]) -> None:

@@ -8,6 +8,8 @@ connections along to a node that knows nothing of them, and they break, there an
 The successor tells everybody once that is needed: the host does not answer any more, or its speaker
 has not come back for `QUIET_MAX_S`. Hosts are asked only while something was left with them.
 
+Nothing is left with a host that may be on its way down itself: its node is cordoned or not Ready.
+
 Facts: members, who left, who is back, what kernels answer, time. It does not know any service.
 """
 
@@ -21,7 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from collections.abc import Set as AbstractSet
 
-    from mercurylb.membership.member import MembershipEffect, Peer
+    from mercurylb.membership.member import MembershipEffect
+    from mercurylb.plan.desired import Member
 
 QUIET_MAX_S = 120.0
 """A new version's image has to be fetched before its speaker starts."""
@@ -52,14 +55,14 @@ class Lull:
         """Return the nodes that may go on carrying what they carried."""
         return frozenset(self._left)
 
-    def on_members(self, members: Iterable[Peer]) -> None:
-        """Take over where the other nodes are."""
-        self._addresses = {member.node: member.address for member in members}
+    def on_members(self, members: Iterable[Member]) -> None:
+        """Take over where the other nodes are, and which of them are to stay."""
+        self._addresses = {each.node: each.address for each in members if each.carries_on}
 
     def on_membership(self, effects: Iterable[MembershipEffect], now: float) -> None:
         """Note whose speaker leaves on purpose and whose is back.
 
-        A host without a known address cannot be asked, so nothing is left with it.
+        Nothing is left with a host that cannot be asked or is not to stay.
         """
         for effect in effects:
             if isinstance(effect, MemberUp):

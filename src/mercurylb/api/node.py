@@ -1,4 +1,4 @@
-"""Node: labels, addresses and the condition that says its network is down."""
+"""Node: labels, addresses, and what says that its network is down or that it is going away."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ EXCLUDE_LABEL: Final = "node.kubernetes.io/exclude-from-external-load-balancers"
 """Its presence, whatever the value, keeps a node from announcing."""
 
 _NETWORK_UNAVAILABLE: Final = "NetworkUnavailable"
+_READY: Final = "Ready"
 
 
 class NodeCondition(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, gc=False):
@@ -28,6 +29,13 @@ class NodeAddress(msgspec.Struct, frozen=True, rename="camel", omit_defaults=Tru
     address: str = ""
 
 
+class NodeSpec(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, gc=False):
+    """What an administrator wants of it."""
+
+    unschedulable: bool = False
+    """It is cordoned."""
+
+
 class NodeStatus(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, gc=False):
     """What the kubelet and the cloud say."""
 
@@ -39,16 +47,24 @@ class Node(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, gc=F
     """A Node."""
 
     metadata: ObjectMeta = ObjectMeta()
+    spec: NodeSpec | None = None
     status: NodeStatus | None = None
 
     @property
     def is_network_unavailable(self) -> bool:
         """Tell whether the condition is there and True; a missing or unknown one does not count."""
+        return self._condition(_NETWORK_UNAVAILABLE) == "True"
+
+    @property
+    def is_going(self) -> bool:
+        """Tell whether it may be on its way down: cordoned, or not Ready and said to be so."""
+        is_cordoned = self.spec is not None and self.spec.unschedulable
+        return is_cordoned or self._condition(_READY) in {"False", "Unknown"}
+
+    def _condition(self, kind: str) -> str:
+        """Return the status of a condition, empty without one."""
         conditions = (self.status.conditions if self.status else None) or ()
-        return any(
-            condition.type == _NETWORK_UNAVAILABLE and condition.status == "True"
-            for condition in conditions
-        )
+        return next((each.status for each in conditions if each.type == kind), "")
 
     @property
     def is_excluded(self) -> bool:

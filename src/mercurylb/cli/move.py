@@ -227,8 +227,8 @@ def _check_services(snapshot: Snapshot, config: Config) -> Iterator[Finding]:
         yield fine(check, f"{_count(count, 'service')} with addresses, and every one keeps them")
     rewritten = len(found) - len(moved)
     if rewritten:
-        count = _count(rewritten, "status", "statuses")
-        text = f"{count} would be written anew, with the same addresses"
+        told = _count(rewritten, "status", "statuses")
+        text = f"{told} would be written anew, with the same addresses"
         yield warning(check, text, "nothing: clients do not notice")
 
 

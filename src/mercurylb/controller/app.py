@@ -18,7 +18,7 @@ from mercurylb.api.meta import OwnerReference
 from mercurylb.config.resources import FRR, NATIVE
 from mercurylb.controller.definitions import DefinitionCheck
 from mercurylb.controller.desk import Desk
-from mercurylb.controller.memberlist_secret import ensure_secret
+from mercurylb.controller.memberlist_secret import deployment_reference, ensure_secret
 from mercurylb.controller.shadow import run_shadow
 from mercurylb.kube.access import AccessReviewer
 from mercurylb.kube.backoff import CONTROLLER_CAP_S
@@ -87,6 +87,7 @@ class _App:
         self._namespace = namespace
         self._backend = backend
         self._dice = random.SystemRandom()
+        self._deployment: OwnerReference | None = None
 
     async def run(self) -> None:
         """Run everything until told to stop.
@@ -161,6 +162,11 @@ class _App:
                 self._dice,
                 log=log,
             )
+            self._deployment = await through_outages(
+                lambda: deployment_reference(self._client, namespace, settings.deployment),
+                self._dice,
+                log=log,
+            )
         return OwnerReference(
             api_version="v1", kind="Pod", name=settings.pod_name, uid=pod.metadata.uid
         )
@@ -172,7 +178,8 @@ class _App:
         if not self._settings.leader_elect:
             return None
         # A container that is started again is the same pod: it takes its own lease back at once.
-        config = ElectionConfig(identity=f"{owner.name}_{owner.uid}")
+        identity = f"{owner.name}_{owner.uid}"
+        config = ElectionConfig(identity=identity, owner=self._deployment)
         return Elector(
             self._client,
             config,

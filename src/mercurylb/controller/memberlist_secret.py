@@ -6,7 +6,8 @@ import base64
 import secrets
 from typing import TYPE_CHECKING, Final
 
-from mercurylb.errors import Conflict
+from mercurylb.api.meta import OwnerReference
+from mercurylb.errors import Conflict, Denied, NotFound
 from mercurylb.kube.kinds import SECRETS
 from mercurylb.kube.resource import Identified, Resource
 from mercurylb.kube.watch import Selection
@@ -18,6 +19,17 @@ if TYPE_CHECKING:
 KEY: Final = "secretkey"
 _KEY_BYTES: Final = 16
 DEPLOYMENTS: Final = Resource("apps", "v1", "deployments", "Deployment", Identified)
+
+
+async def deployment_reference(
+    client: KubeClient, namespace: str, name: str
+) -> OwnerReference | None:
+    """Return who owns what we make, None where there is no such Deployment or we may not look."""
+    try:
+        found = (await client.get(DEPLOYMENTS, name, namespace=namespace)).metadata
+    except (NotFound, Denied):
+        return None
+    return OwnerReference("apps/v1", "Deployment", name, found.uid or "")
 
 
 async def ensure_secret(client: KubeClient, *, namespace: str, name: str, deployment: str) -> None:

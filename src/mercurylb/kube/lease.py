@@ -36,7 +36,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 import msgspec
 
-from mercurylb.api.meta import ObjectMeta
+from mercurylb.api.meta import ObjectMeta, OwnerReference
 from mercurylb.kube.resource import Resource
 
 if TYPE_CHECKING:
@@ -102,6 +102,8 @@ class ElectionConfig(msgspec.Struct, frozen=True):
     announce_interval_s: float = 20.0
     stand_by_memory_s: float = 60.0
     """A stand-by that was not heard of for so long is gone."""
+    owner: OwnerReference | None = None
+    """What the lease goes with, when it is made by us."""
 
 
 class Role(enum.Enum):

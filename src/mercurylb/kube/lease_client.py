@@ -59,7 +59,11 @@ class LeaseClient:
             body = {
                 "apiVersion": LEASES.api_version,
                 "kind": LEASES.kind,
-                "metadata": {"name": self._name, "namespace": self._namespace},
+                "metadata": {
+                    "name": self._name,
+                    "namespace": self._namespace,
+                    "ownerReferences": [owner] if (owner := self._config.owner) else [],
+                },
                 "spec": self._acquisition(0),
             }
             return await self._client.create(LEASES, body, namespace=self._namespace)

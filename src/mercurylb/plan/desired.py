@@ -29,6 +29,8 @@ class Member(msgspec.Struct, frozen=True):
     node: str
     address: str
     """IPv4 or IPv6 address in canonical text."""
+    carries_on: bool = True
+    """Its host is expected to go on when its speaker stops: the node is not being taken down."""
 
 
 class Layer2Service(msgspec.Struct, frozen=True):

@@ -162,7 +162,7 @@ class View:
         touched = set(stores.services.take_dirty())
         touched |= self._take_slices(stores.endpoint_slices.take_dirty())
         changed_nodes = self._take_nodes(stores.nodes.take_dirty())
-        members_changed = self._take_members(stores.pods.take_dirty())
+        members_changed = self._take_members(stores.pods.take_dirty(), changed_nodes)
         self._is_stale |= (changed_nodes > 0) | self._has_dirty_configuration()
         own_node = self._nodes.get(self._identity.node)
         compiled = _NOT_COMPILED
@@ -347,11 +347,11 @@ class View:
             self._speakers = frozenset(self._nodes)
         return changed
 
-    def _take_members(self, keys: Iterable[str]) -> bool:
+    def _take_members(self, keys: Iterable[str], changed_nodes: int) -> bool:
         """Take over the speakers' pods; tell whether the members or their addresses changed."""
-        if not keys or not self._identity.has_membership:
+        if not (keys or changed_nodes) or not self._identity.has_membership:
             return False
-        members = _members(self._stores.pods.objects, node=self._identity.node)
+        members = _members(self._stores.pods.objects, self._nodes, node=self._identity.node)
         speakers = frozenset(member.node for member in members) | {self._identity.node}
         changed = members != self._members or speakers != self._speakers
         self._members, self._speakers = members, speakers
@@ -372,7 +372,9 @@ def _refused(
             yield decision
 
 
-def _members(pods: Mapping[str, Pod], *, node: str) -> tuple[Member, ...]:
+def _members(
+    pods: Mapping[str, Pod], nodes: Mapping[str, Node], *, node: str
+) -> tuple[Member, ...]:
     """Give the other nodes' speakers; of two pods on one node (an update) the younger counts."""
     by_node: dict[str, Member] = {}
     ordered = sorted(
@@ -381,13 +383,14 @@ def _members(pods: Mapping[str, Pod], *, node: str) -> tuple[Member, ...]:
     for pod in ordered:
         has_ended = pod.status is not None and pod.status.phase in _ENDED_PHASES
         if pod.node and pod.address and pod.node != node and not has_ended:
-            by_node[pod.node] = Member(node=pod.node, address=pod.address)
+            carries_on = pod.node in nodes and not nodes[pod.node].is_going
+            by_node[pod.node] = Member(pod.node, pod.address, carries_on)
     return tuple(by_node[name] for name in sorted(by_node))
 
 
 def _essence(node: Node) -> tuple[object, ...]:
     """Give what decisions depend on; a node's status changes every few seconds otherwise."""
-    return node.metadata.labels or {}, node.is_network_unavailable
+    return node.metadata.labels or {}, node.is_network_unavailable, node.is_going
 
 
 def _parsed(texts: Iterable[str]) -> list[Address]:

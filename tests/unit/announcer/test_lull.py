@@ -127,6 +127,14 @@ def test_a_leaver_without_an_address_is_not_relied_upon() -> None:
     assert not lull.nodes
 
 
+def test_nothing_is_left_with_a_node_that_goes() -> None:
+    """Whoever is cordoned or not Ready when its speaker stops may take its kernel along."""
+    core, membership = second()
+    going = Member("you", "10.0.0.2", carries_on=False)
+    core.on_brain_message(DesiredState(6, layer2=WANTED.layer2, members=(going,)), 1.5)
+    assert rounds(leaves(core, membership)) == 2
+
+
 def test_only_hosts_that_carry_something_are_asked() -> None:
     """A host with which nothing was left is not bothered; asking anew begins from zero."""
     lull = Lull()

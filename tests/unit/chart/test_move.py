@@ -1,4 +1,4 @@
-"""The releases that docs/migrate.md makes: each renders, and the second one clashes with nothing."""
+"""The releases of docs/migrate.md: each renders, and the second one clashes with nothing."""
 
 from __future__ import annotations
 

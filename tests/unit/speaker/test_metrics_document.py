@@ -12,6 +12,7 @@ from typing import Any, cast
 import pytest
 import yaml
 
+from mercurylb.controller.definitions import DefinitionCheck
 from mercurylb.controller.metrics import ControllerMetrics
 from mercurylb.frr_metrics.families import Families
 from mercurylb.kube.writer import WriteCounts
@@ -68,6 +69,7 @@ def controller() -> Registry:
     add_api_metrics(registry, writes=WriteCounts(), watches=())
     ShadowTeller(registry)
     ControllerMetrics(registry)
+    DefinitionCheck(cast("Any", None), registry)
     settings = SimpleNamespace(
         webhook_secret="s",
         disable_cert_rotation=False,

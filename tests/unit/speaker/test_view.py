@@ -54,14 +54,22 @@ class Cluster:
         key = name if cluster_wide else f"default/{name}"
         store.apply(Applied(key, msgspec.convert(document, kind)))
 
-    def node(self, name: str, *, heartbeat: int = 0, **labels: str) -> None:
+    def node(
+        self,
+        name: str,
+        *,
+        heartbeat: int = 0,
+        ready: str = "True",
+        unschedulable: bool = False,
+        **labels: str,
+    ) -> None:
         """Create or change a node; the heartbeat changes nothing that matters."""
-        conditions = [{"type": "Ready", "status": "True", "heartbeat": heartbeat}]
+        conditions = [{"type": "Ready", "status": ready, "heartbeat": heartbeat}]
         self.put(
             self.stores.nodes,
             Node,
             name,
-            {},
+            {"unschedulable": unschedulable},
             labels=labels,
             cluster_wide=True,
             status={"conditions": conditions},
@@ -343,3 +351,25 @@ def test_a_speaker_with_another_address_is_a_member_at_once(cluster: Cluster) ->
         Member("iris2", "192.0.2.22"),
         Member("iris3", "192.0.2.3"),
     )
+
+
+@pytest.mark.parametrize(
+    ("change", "stays"),
+    [
+        ({"ready": "False"}, False),
+        ({"ready": "Unknown"}, False),
+        ({"unschedulable": True}, False),
+        ({"heartbeat": 7}, True),
+    ],
+    ids=["not-ready", "unknown", "cordoned", "well"],
+)
+def test_a_node_that_may_go_down_is_said_not_to_carry_on(
+    cluster: Cluster,
+    change: dict[str, Any],
+    stays: bool,  # noqa: FBT001  (a column of the table)
+) -> None:
+    """What its speaker had is then announced by others at once, and it is news when it is said."""
+    cluster.step()
+    cluster.node("iris2", **change)
+    assert cluster.step() is not stays
+    assert cluster.view.desired.members == (Member("iris2", "192.0.2.2", carries_on=stays),)
