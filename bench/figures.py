@@ -308,8 +308,10 @@ LINES: Final[tuple[Line, ...]] = (
     Line("image_mb", "image, uncompressed", "MB", Budget(90.0)),
     Line("image_controller_start_s", "container → controller watches, p50", "s", Budget(1.0)),
     Line("image_controller_start_max_s", "… max", "s"),
+    Line("image_controller_start_cpu_s", "… CPU time", "s"),
     Line("image_speaker_start_s", "container → speaker watches, p50", "s", Budget(1.0)),
     Line("image_speaker_start_max_s", "… max", "s"),
+    Line("image_speaker_start_cpu_s", "… CPU time of brain and announcer", "s"),
 )
 
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 PYTHON: Final = "3.11"
-RECIPE: Final = 3
+RECIPE: Final = 4
 """Raise by one when a rule in this file changes what the parts contain."""
 
 LIBC_PACKAGES: Final = ("libc6", "libcrypt1", "libgcc-s1", "libssl3", "zlib1g")
@@ -150,7 +150,7 @@ def fill_dependencies(root: Path, base: Path) -> None:
         raise CommandError(argv, done.returncode, done.stderr or done.stdout)
     for unused in [*target.rglob("*.pyx"), *target.rglob("*.pxd"), *target.rglob("*.c")]:
         unused.unlink()
-    shutil.rmtree(target / "bin", ignore_errors=True)
+    _drop_scripts(target)
     _compile(base, root, _PACKAGES)
 
 
@@ -229,6 +229,14 @@ def _drop_documents(root: Path) -> None:
     for path in sorted((root / "usr/share/doc").rglob("*")):
         if not path.is_dir() and path.name != "copyright":
             path.unlink()
+
+
+def _drop_scripts(target: Path) -> None:
+    """Remove the packages' programs, and their digests: their first lines name this machine."""
+    shutil.rmtree(target / "bin", ignore_errors=True)
+    for record in target.glob("*.dist-info/RECORD"):
+        rows = record.read_text().splitlines(keepends=True)
+        record.write_text("".join(row for row in rows if "/bin/" not in row.partition(",")[0]))
 
 
 def _compile(interpreter_root: Path, root: Path, folder: Path) -> None:

@@ -96,7 +96,7 @@ class HelmScene:
             self.walk.resilience()
         self.walk.two_services()
         self.walk.other_types()
-        self.console.run("kubectl delete -f second.yaml")
+        self.console.run("kubectl delete -f second.yaml -f other-types.yaml --grace-period 1")
 
     def pages(self) -> None:
         """Fetch the page from inside and from outside."""

@@ -1,7 +1,7 @@
 """A real release of the original, if somebody gives its chart and programs from outside.
 
 MERCURYLB_ORIGINAL_CHART is a folder with a chart, MERCURYLB_ORIGINAL_CONTROLLER and
-MERCURYLB_ORIGINAL_SPEAKER are static programs, of which images are made for the lab's nodes.
+MERCURYLB_ORIGINAL_SPEAKER are programs; images are made of them, with a C library beneath.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from lab.build import archive
+from lab.build import archive, runtime
 
 if TYPE_CHECKING:
     from lab.full import FullLab
@@ -40,8 +40,9 @@ def prepare(lab: FullLab, folder: Path) -> tuple[Path, str]:
         shutil.copy(program, root / name)
         (root / name).chmod(0o755)
         layer = archive.pack_layer(root, folder / f"{name}.tar")
+        layers = (runtime.base_layer(), layer)
         image = f"localhost/original-{name}"
-        images.append(archive.Image((f"{image}:{TAG}",), (layer,), entrypoint=(f"/{name}",)))
+        images.append(archive.Image((f"{image}:{TAG}",), layers, entrypoint=(f"/{name}",)))
         words += [f"--set {name}.image.repository={image}", f"--set {name}.image.tag={TAG}"]
     archive.write_archive(images, folder / "originals.tar")
     lab.import_images(folder / "originals.tar")

@@ -50,6 +50,8 @@ TAKEOVER_S: Final = 60.0
 """Whoever is killed is missed after 5 to 7 s on a quiet machine."""
 READY_S: Final = 180.0
 QUIET_S: Final = 2.0
+WATCHER: Final = "cp"
+"""Who asks for owners. Answers go into the cache of the asker's kernel, so it is not the client."""
 LOOK_S: Final = 1.0
 """Between two looks at what was observed since the beginning, which is much."""
 TWO_OWNERS_MAX_S: Final = 0.5
