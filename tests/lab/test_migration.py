@@ -241,7 +241,10 @@ def test_a_cluster_moves_over_and_back_without_losing_a_connection(
     await_owners(scene)
     last, middle, first = (orderly(scene, node) for node in reversed(NODES))
     with ExitStack() as stack:
-        watches = {ip: stack.enter_context(lab.observe.owner(ip)) for ip in (first, middle, last)}
+        watches = {
+            ip: stack.enter_context(lab.observe.owner(ip, host=WATCHER))
+            for ip in (first, middle, last)
+        }
         for watch in watches.values():
             scene.owner_watch_ready(watch)
         rates = {middle: RATE / 2, last: RATE / 2, first: RATE / 10}
