@@ -1,6 +1,6 @@
 # `make` or `make help` lists the targets. Each one installs what it lacks and says so.
 .DEFAULT_GOAL := help
-.PHONY: help setup check format test fuzz interop demo lab bench docs lock clean
+.PHONY: help setup check format test fuzz interop demo lab bench docs image audit lock clean
 
 PY := .venv/bin/python
 # What these measure or hunt would suffer from a second lab on the same cores.
@@ -50,6 +50,12 @@ docs: setup ## check the documents and build them as a site, in build/site; the 
 	@NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict --quiet
 	@echo "docs: the site is in build/site; begin with build/site/index.html"
 	@.venv/bin/towncrier build --draft --version next
+
+image: setup ## the container image without an image builder, with bill of materials and provenance; TWICE=1 proves it reproducible
+	@$(PY) -m lab image $(if $(TWICE),--twice)
+
+audit: setup ## known faults of the locked dependencies, from the package index
+	@scripts/audit
 
 lock: setup ## compute the lock files anew from pyproject.toml
 	@scripts/lock
