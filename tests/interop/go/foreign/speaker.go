@@ -29,19 +29,7 @@ func speak(c *cluster, namespace, node string, stop <-chan os.Signal) error {
 	}
 	services := c.follow("/api/v1/services", bell)
 	slices := c.follow("/apis/discovery.k8s.io/v1/endpointslices", bell)
-	selector := "?labelSelector=" + url.QueryEscape(os.Getenv("METALLB_ML_LABELS"))
-	pods, _, err := c.list("/api/v1/namespaces/" + namespace + "/pods" + selector)
-	if err != nil {
-		return err
-	}
-	var others []string
-	for _, pod := range pods {
-		if pod.Status.PodIP != "" && pod.Status.PodIP != os.Getenv("METALLB_ML_BIND_ADDR") {
-			others = append(others, pod.Status.PodIP)
-		}
-	}
-	count, err := list.Join(others)
-	say("joined", map[string]any{"count": count, "of": len(others)})
+	join(c, list, namespace)
 	serveProbes("127.0.0.1:17472")
 	for {
 		select {
@@ -55,6 +43,24 @@ func speak(c *cluster, namespace, node string, stop <-chan os.Signal) error {
 			wire.announce(elected(node, list.Members(), services.all(), slices.all()))
 		}
 	}
+}
+
+// Join calls the pods that are labelled as speakers; a server that is just starting may refuse.
+func join(c *cluster, list *memberlist.Memberlist, namespace string) {
+	selector := "?labelSelector=" + url.QueryEscape(os.Getenv("METALLB_ML_LABELS"))
+	pods, _, err := c.list("/api/v1/namespaces/" + namespace + "/pods" + selector)
+	for ; err != nil; time.Sleep(500 * time.Millisecond) {
+		say("join.again", map[string]any{"error": err.Error()})
+		pods, _, err = c.list("/api/v1/namespaces/" + namespace + "/pods" + selector)
+	}
+	var others []string
+	for _, pod := range pods {
+		if pod.Status.PodIP != "" && pod.Status.PodIP != os.Getenv("METALLB_ML_BIND_ADDR") {
+			others = append(others, pod.Status.PodIP)
+		}
+	}
+	count, _ := list.Join(others)
+	say("joined", map[string]any{"count": count, "of": len(others)})
 }
 
 func membership(node string, bell chan<- struct{}) *memberlist.Config {
