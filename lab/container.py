@@ -146,7 +146,7 @@ mount -t tmpfs tmpfs {scratch}
 mkdir {scratch}/upper {scratch}/work
 mount -t overlay overlay -o {options} {bundle}/rootfs
 {netns.tool("runc")} --root {bundle}/state delete --force {name} 2>/dev/null || true
-date '+{{"event":"{STARTED}","started_s":%s.%N}}'
+date -u '+{{"event":"{STARTED}","level":"info","started_s":%s.%N,"ts":"%FT%T.%3NZ"}}'
 exec {netns.tool("runc")} --root {bundle}/state run --bundle {bundle} {name}
 """
     unshare = netns.tool("unshare")

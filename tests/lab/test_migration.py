@@ -147,7 +147,8 @@ def await_owners(scene: Scene, nodes: tuple[str, ...] = NODES) -> None:
     try:
         scene.until(lambda: not wrong(), f"owners of {nodes}", TAKEOVER_S)
     except WaitTimeout:
-        pytest.fail(f"with {nodes} alive (who answers, who should): {wrong()}")
+        logs = {node: scene.lab.speaker(node).log()[-1500:] for node in NODES}
+        pytest.fail(f"with {nodes} alive (who answers, who should): {wrong()}; {logs}")
 
 
 @dataclass(frozen=True)

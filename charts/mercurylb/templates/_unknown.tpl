@@ -13,8 +13,27 @@ drawn from the schemas by scripts/chart-values: each path, and whether all keys 
 {{- $path := ternary $key (printf "%s.%s" $.path $key) (eq $.path "") -}}
 {{- if not (hasKey $names $path) -}}
 {{ printf "%s: no such value%s" $path (include "mercurylb.hint" (dict "names" $names "section" $.path "key" $key)) }}
-{{ else if and (index $names $path) (kindIs "map" $value) -}}
+{{ else if and (eq $path "global") (kindIs "map" $value) -}}
+{{- include "mercurylb.unknownGlobals" (dict "names" $names "values" $value) -}}
+{{- else if and (index $names $path) (kindIs "map" $value) -}}
 {{- include "mercurylb.unknown" (dict "names" $names "values" $value "path" $path) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Lines about keys that all charts share: others' stay, a slip of one of ours is told. */}}
+{{- define "mercurylb.unknownGlobals" -}}
+{{- $names := .names -}}
+{{- range $key, $_ := .values -}}
+{{- if not (hasKey $names (printf "global.%s" $key)) -}}
+{{- range $path, $_ := $names -}}
+{{- if hasPrefix "global." $path -}}
+{{- $ours := trimPrefix "global." $path -}}
+{{- if le (int64 (include "mercurylb.distance" (dict "from" (lower $key) "to" (lower $ours)))) 2 -}}
+{{ printf "global.%s: no such value; did you mean %s?" $key $path }}
+{{ end -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}

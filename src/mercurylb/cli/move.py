@@ -176,7 +176,7 @@ def _check_backend(mine: Sequence[Json], snapshot: Snapshot) -> Iterator[Finding
     value = _VALUES[backend]
     if not peers:
         text = f"{backend} is installed and there is no BGPPeer; our chart's default is native"
-        yield warning(check, text, f"nothing is lost; to keep it set {value}")
+        yield warning(check, text, _kept_or_lost(backend, value))
         return
     text = (
         f"{backend} with {_count(peers, 'BGPPeer')}; our chart's default is native, and another"
@@ -189,6 +189,12 @@ def _check_backend(mine: Sequence[Json], snapshot: Snapshot) -> Iterator[Finding
     if own.get("FRRK8S_NAMESPACE"):
         text = "frr-k8s is an installation of its own: frrk8s.external has to stay true"
         yield warning(check, text, f"keep frrk8s.namespace={own['FRRK8S_NAMESPACE']}")
+
+
+def _kept_or_lost(backend: str, value: str) -> str:
+    if backend == "frr-k8s":
+        return f"no session is lost; frr-k8s goes away with the upgrade unless kept by {value}"
+    return f"nothing is lost; to keep it set {value}"
 
 
 def _check_configuration(snapshot: Snapshot, problems: Sequence[str]) -> Iterator[Finding]:

@@ -42,7 +42,7 @@ def check_deviations(snapshot: Snapshot, workloads: Sequence[Json]) -> Iterator[
     for each in DEVIATIONS:
         if each.touches(snapshot, workloads):
             touched = True
-            subject = each.subject.strip("`")
+            subject = each.subject.replace("`", "")
             yield warning("compatibility", f"{subject}: {each.message}", each.advice)
     if not touched:
         yield fine("compatibility", "nothing in use here behaves otherwise")

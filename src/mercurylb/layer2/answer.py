@@ -18,6 +18,8 @@ from mercurylb.layer2.drop import Drop
 from mercurylb.layer2.effect import ConflictFound, Layer2Effect, SendFrame
 
 if TYPE_CHECKING:
+    from collections.abc import Container
+
     from mercurylb.layer2.address import Address
     from mercurylb.layer2.ownership import Ownership
     from mercurylb.layer2.port import Port
@@ -34,6 +36,8 @@ class Answerer:
         self.watch = ConflictWatch()
         self.own_macs: frozenset[bytes] = frozenset()
         """Of all links of this node: what comes from one of them claims nothing."""
+        self.left: Container[str] = ()
+        """Addresses that a node without a speaker still carries: it may go on speaking for them."""
         self.drops: collections.Counter[Drop] = collections.Counter()
 
     # --- the hot path ------------------------------------------------------------------------
@@ -165,6 +169,8 @@ class Answerer:
         address = self._table.book.find(packed)
         if address is None or not port.carries(address) or mac in self.own_macs:
             return []
+        if address.text in self.left:
+            return []  # It speaks until it is gone, and a defence would call clients over.
         claim = Claim(port.interface.name, address.text, mac)
         verdict = self.watch.judge(claim, now, yields=self._yields(address, mac))
         effects: list[Layer2Effect] = []

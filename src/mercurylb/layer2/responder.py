@@ -236,6 +236,7 @@ class Responder:
         effects += self._table.filters(has_claims=not self._answerer.watch.is_deaf)
         self._bursts.keep(self._table.book)
         self._left_with = {a: n for a, n in self._left_with.items() if a in self._table.book}
+        self._answerer.left = self._left_with
         for text in triggered:
             self._bursts.trigger(text, now)
         self._remember_owned()

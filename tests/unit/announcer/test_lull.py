@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mercurylb.announcer.core import AnnouncerCore, Tell
 from mercurylb.announcer.lull import PROBE_S, QUIET_MAX_S, UNANSWERED_MAX, Lull
+from mercurylb.layer2 import arp
 from mercurylb.layer2.effect import SendFrame
 from mercurylb.layer2.interface import Interface, NodeInterfaces
 from mercurylb.layer2.responder import Responder
@@ -109,6 +110,22 @@ def test_others_that_return_do_not_end_the_lull() -> None:
     leaves(core, membership)
     membership.says = [MemberHearsUs("third")]
     assert rounds([*core.on_datagram("10.0.0.3", 7946, b"", 3.0)]) == 0
+
+
+def test_a_leaver_that_goes_on_announcing_is_let_be() -> None:
+    """A defence would call clients over; once the lull is over the address is defended again."""
+    core, membership = second()
+    leaves(core, membership)
+    (claim, _) = arp.gratuitous(b"\x02\x00\x00\x00\x00\x02", b"\x0a\x00\x00\x01")
+    broadcasts = [each for each in core.on_claim(2, claim, 2.5) if is_broadcast(each)]
+    assert broadcasts == []
+    run(core, 10.0, answering=False)
+    assert any(is_broadcast(each) for each in core.on_claim(2, claim, 20.0))
+
+
+def is_broadcast(effect: object) -> bool:
+    """Tell whether everybody hears it."""
+    return isinstance(effect, SendFrame) and effect.frame[:6] == b"\xff" * 6
 
 
 def test_a_service_that_was_never_the_leavers_is_announced() -> None:

@@ -110,8 +110,10 @@ def notes(helm: Path, tmp_path: Path) -> Notes:
     (copy / "files" / "notes.txt").write_text((folder / "NOTES.txt").read_text())
     (folder / "notes.yaml").write_text('notes: {{ tpl (.Files.Get "files/notes.txt") . | toJson }}')
 
-    def run(values: Object | None = None, *, release: str = "metallb") -> str:
-        only = ("--show-only", "templates/notes.yaml")
+    def run(
+        values: Object | None = None, *, release: str = "metallb", is_upgrade: bool = False
+    ) -> str:
+        only = ("--show-only", "templates/notes.yaml", *(["--is-upgrade"] if is_upgrade else []))
         output = template(helm, copy, release, *only, values=yaml.safe_dump(values or {}))
         text: str = yaml.safe_load(output)["notes"]
         return text

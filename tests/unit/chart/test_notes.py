@@ -57,3 +57,54 @@ def test_the_notes_of_a_shadow_send_nobody_to_configure_it(notes: Any) -> None:
     assert "announces and writes nothing" in text
     assert "helm uninstall metallb" in text
     assert "IPAddressPool" not in text
+
+
+def test_the_notes_of_an_upgrade_send_nobody_to_configure_it(notes: Any) -> None:
+    """Whoever upgrades has pools already."""
+    text = notes(is_upgrade=True)
+    assert "IPAddressPool" not in text
+    assert "helm test metallb" in text
+
+
+@pytest.mark.parametrize(
+    ("values", "is_told"),
+    [
+        ({}, False),
+        (FRR, True),
+        (FRR | {"global": {"imageRegistry": "registry.example"}}, False),
+        (
+            {
+                "speaker": {
+                    "frr": {"enabled": True, "image": {"repository": "registry.example/frr"}}
+                }
+            },
+            False,
+        ),
+        ({"frrk8s": {"enabled": True}}, True),
+    ],
+)
+def test_images_without_a_registry_are_pointed_out(
+    notes: Any, values: dict[str, Any], *, is_told: bool
+) -> None:
+    """MetalLB's chart names where FRR's images come from, this one leaves it to the user."""
+    assert ("have no registry here" in notes(values)) == is_told
+
+
+@pytest.mark.parametrize(
+    ("image", "told"),
+    [
+        (
+            {"repository": "registry.example/mlb", "tag": "v0.16.2"},
+            "as MetalLB's versions are called",
+        ),
+        (
+            {"repository": "registry.example/metallb-speaker", "tag": "v0.16.2"},
+            "names MetalLB's image",
+        ),
+    ],
+)
+def test_metallbs_images_and_tags_are_pointed_out(
+    notes: Any, image: dict[str, str], told: str
+) -> None:
+    """Values written out from MetalLB's chart do not end in an image that cannot be found."""
+    assert told in notes({"speaker": {"image": image}})

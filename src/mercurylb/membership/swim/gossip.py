@@ -47,6 +47,12 @@ class Gossip:
         if self._config.gossip_interval_s > 0 and self._config.gossip_nodes > 0:
             self._since = now + self._config.gossip_interval_s * (self._chance.random() - 1)
 
+    def hasten(self, now: float) -> None:
+        """Begin the rhythm anew, with the next tick in half an interval."""
+        if self._since is not None:
+            self._since = now - self._config.gossip_interval_s / 2
+            self._tick_at = None
+
     def next_deadline(self) -> float | None:
         """Return the next tick that there is something to tell at."""
         return self._tick_at

@@ -263,6 +263,7 @@ class Swim:
             self._phase = Phase.LEAVING
             self._leave_until = now + LEAVE_S
             self._rules.leave(now)
+            self._gossip.hasten(now)  # Until all have heard, two answer for what was ours.
             if not self._table.has_live(self._rules.me.name):
                 self._leave_until = now
         return self._settle(now)
