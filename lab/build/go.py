@@ -187,8 +187,9 @@ def _package_count(go: Path, source: Path, packages: Sequence[str]) -> int:
 
 
 def _collect(stream: IO[str], lines: list[str]) -> None:
-    for line in stream:
-        lines.append(line.rstrip())  # noqa: PERF401  (seen by the other thread while it grows)
+    with stream:
+        for line in stream:
+            lines.append(line.rstrip())  # noqa: PERF401  (seen by the other thread while it grows)
 
 
 def _watch(process: subprocess.Popen[str], lines: list[str], total: int, what: str) -> None:
