@@ -49,6 +49,7 @@ def parser() -> ArgumentParser:
 def _add_life(commands: Commands[ArgumentParser]) -> None:
     prepare = _command(commands, "prepare", verbs.prepare, "install and build what a lab needs")
     _add_profile(prepare)
+    prepare.add_argument("--frr", action="store_true", help="images of FRR and frr-k8s too (full)")
     up = _command(commands, "up", verbs.up, "bring a lab up; it stays until `down`")
     _add_profile(up)
     up.add_argument("--nodes", type=int, default=3)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from lab.host import Host
     from lab.process import Process
 
-RATE: Final = 1000
+RATE: Final = int(os.environ.get("MERCURYLB_LOAD_RATE", "1000"))
 FLOWING_TIMEOUT_S: Final = 20.0
 _COUNTER: Final = itertools.count(1)
 _STOP_S: Final = 10.0

@@ -41,7 +41,7 @@ def prepare(given: Namespace) -> int:
         if given.profile == "full":
             from lab import full  # noqa: PLC0415  (only here)
 
-            full.prepare()
+            full.prepare(has_frr=getattr(given, "frr", False))
         else:
             apt.ensure_packages(apt.LIGHT_PACKAGES)
             binaries.kube_dir()

@@ -45,7 +45,7 @@ NODE_ASN, ROUTER_ASN = 64512, 64513
 ADDRESSES = {"layer2": "192.168.111.60", "bgp": "198.51.100.60"}
 POLICIES = {"layer2": "Cluster", "bgp": "Local"}
 INSTALL = "metallb mercurylb/mercurylb --namespace metallb"
-TWO_OWNERS_S = 0.5
+TWO_OWNERS_S = float(os.environ.get("MERCURYLB_TWO_OWNERS_S", "0.5"))
 ROLL_S = 300
 """A rolling update of three nodes takes half a minute, and ten times that on a busy machine."""
 DRY_POOL = {
