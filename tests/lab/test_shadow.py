@@ -183,7 +183,7 @@ def test_a_shadow_tells_each_difference_once_and_does_nothing(
 
 
 def is_kernels(frame: dict[str, Any]) -> bool:
-    """Tell whether the pod's kernel sent a frame by itself: it looks for its gateway."""
+    """Tell whether the pod's kernel sent a frame by itself: for its gateway, or MLD's reports."""
     if frame["kind"] == "arp":
         return not str(frame["target_ip"]).startswith("192.168.111.")
-    return frame["kind"] in {"icmp6", "ndp"} and "fd00:111::5:" not in json.dumps(frame)
+    return frame["kind"] in {"icmp6", "ndp", "ipv6/0"} and "fd00:111::5:" not in json.dumps(frame)
