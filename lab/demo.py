@@ -218,6 +218,9 @@ class Demo:
             what="the node is ready",
         )
         out.run(f"kubectl uncordon {before}")
+        out.say("If the controller ran there, Kubernetes has started another one elsewhere.")
+        line = "kubectl -n metallb rollout status deployment/metallb-controller --timeout 90s"
+        out.run(line, timeout_s=100)
 
     def two_services(self) -> None:
         """Show a service that finds no address, why, and the cure."""
