@@ -100,7 +100,7 @@ func (w *wire) answer() {
 	frame := make([]byte, 128)
 	for {
 		count, _, err := unix.Recvfrom(w.socket, frame, 0)
-		if err == unix.EINTR {
+		if err == unix.EINTR || err == unix.ENETDOWN { // The link comes back.
 			continue
 		}
 		if err != nil {
