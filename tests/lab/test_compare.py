@@ -16,7 +16,7 @@ from lab.compare.command import Wanted, compare, parse_seeds, render, summary
 if TYPE_CHECKING:
     from pathlib import Path
 
-SEEDS = parse_seeds(os.environ.get("COMPARE_SEEDS", "1-60"))
+SEEDS = parse_seeds(os.environ.get("COMPARE_SEEDS", "1-200"))
 STEPS = int(os.environ.get("COMPARE_STEPS", "10"))
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(max(1200, 6 * len(SEEDS)))]

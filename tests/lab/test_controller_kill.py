@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from lab.light import LightLab
     from lab.process import Process
 
-ROUNDS = int(os.environ.get("MERCURYLB_KILL_ROUNDS", "8"))
+ROUNDS = int(os.environ.get("MERCURYLB_KILL_ROUNDS", "20"))
 OPERATIONS = int(os.environ.get("MERCURYLB_KILL_OPERATIONS", "250"))
 SEED = int(os.environ.get("MERCURYLB_KILL_SEED", "1"))
 STAND_BY_POD = "metallb-controller-1"
