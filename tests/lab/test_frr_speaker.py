@@ -52,6 +52,15 @@ def announce(scene: Scene, **peer: Any) -> str:
     return f"{scene.ip4()}/32"
 
 
+def restart(scene: Scene, pod: FrrPod) -> None:
+    """Kill the speaker and start it; wait until a reload of the whole configuration has ended."""
+    speaker = scene.lab.speaker("n1")
+    speaker.kill()
+    pod.forget_status()
+    speaker.start()
+    scene.until(lambda: "success" in pod.status, "the speaker has had FRR reloaded", 30)
+
+
 @pytest.fixture
 def frr_lab(tmp_path: Path) -> Iterator[tuple[Scene, FrrPod]]:
     """Bring up one node whose speaker has FRR beside it."""
@@ -75,11 +84,9 @@ def test_a_service_reaches_frr(frr_lab: tuple[Scene, FrrPod]) -> None:
     assert "neighbor 192.168.111.250 remote-as 64600" in running
     assert "set community 64512:100 additive" in running
     assert "set local-preference 300" in running
-    speaker = scene.lab.speaker("n1")
-    speaker.kill()
-    pod.forget_status()
-    speaker.start()
-    scene.until(lambda: "success" in pod.status, "the speaker has had FRR reloaded", 30)
+    restart(scene, pod)
+    running = pod.running
+    restart(scene, pod)
     assert pod.running == running
     scene.delete(f"default/{scene.name}-a")
     scene.until(lambda: f"network {prefix}" not in pod.running, "FRR withdraws it", 30)
