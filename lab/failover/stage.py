@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from lab import netns
+from lab.cluster import PATIENCE_S
 from lab.errors import LabError, WaitTimeout
 from lab.failover import judge
 from lab.failover.control import control_of
@@ -131,8 +132,7 @@ class Stage:
             if scenario.has_flood and self._has_echo:
                 flood = self._observe.udp(self.addresses[0], ECHO_PORT, interval_ms=FLOOD_MS)
                 self._flood = self._follow(flood)
-                tail = self._flood
-                self._until(lambda: any(x["ok"] for x in tail.lines()), "an echo", 10.0)
+                self._await_echo(self._flood)
             with scenario.around(self):
                 return [self.round(scenario) for _ in range(scenario.rounds_of(rounds))]
         finally:
@@ -200,6 +200,18 @@ class Stage:
                 self.control.start(node)
             except LabError:
                 continue
+
+    def _await_echo(self, flood: Tail) -> None:
+        """Wait for the flood's first echo; say what it met instead."""
+        try:
+            self._until(lambda: any(x["ok"] for x in flood.lines()), "an echo", PATIENCE_S)
+        except WaitTimeout as silence:
+            told = [line.get("error", "") for line in flood.lines()]
+            seen = f"{len(told)} datagrams, {sorted(set(told))}; neighbours {self._caches()}"
+            words = [netns.tool("conntrack"), "-L", "-p", "udp", "--dport", str(ECHO_PORT)]
+            where = self.lab.site.namespace(self.first)
+            flows = netns.command(words, netns=where, check=False).stdout.strip()
+            raise WaitTimeout(f"{silence}: {seen}; {self.first}: {flows}") from None
 
     def _is_reached(self, now: float) -> bool:
         tails = (self._udp or self._tcp).values()
