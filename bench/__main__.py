@@ -20,6 +20,7 @@ from bench import (
     machine,
     many,
     membership,
+    outage,
     scenarios,
 )
 from bench.figures import ELSEWHERE, rows
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 ALL = (
     *scenarios.SCALE,
     many.SCENARIO,
+    outage.SCENARIO,
     *scenarios.WIRE,
     failover.SCENARIO,
     membership.SCENARIO,
@@ -61,7 +63,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         ours = measure(Pair("ours", given.controller, given.speaker), wanted, given)
         original = None
-        if given.original_controller and (given.original_speaker or wanted == {many.SCENARIO}):
+        if given.original_controller and (
+            given.original_speaker or wanted <= {many.SCENARIO, outage.SCENARIO}
+        ):
             pair = Pair("original", given.original_controller, given.original_speaker or "")
             original = measure(pair, wanted, given)
     except LabError as failed:
@@ -92,6 +96,8 @@ def measure(pair: Pair, wanted: frozenset[str], given: argparse.Namespace) -> di
         found |= scenarios.scale(pair, wanted)
     if many.SCENARIO in wanted:
         found |= many.many(pair, given.services)
+    if outage.SCENARIO in wanted:
+        found |= outage.measure(pair)
     if wanted & set(scenarios.WIRE):
         found |= scenarios.wire(pair)
     if failover.SCENARIO in wanted:

@@ -158,6 +158,10 @@ class LightLab(Lab):
         self.controller.stop()
         return self._programs.run_controller(_program(program, "mercurylb-controller"))
 
+    def add_controller(self, number: int, *words: str, **environ: str) -> Process:
+        """Start one more of the controller under test, which waits for the first one's lease."""
+        return self._programs.start_replica(number, *words, environ=environ)
+
     def roll_speakers(self, timeout_s: float = 60.0) -> None:
         """Replace every speaker as a rolling update does: one by one, each waiting to be ready."""
         for node in self.nodes:

@@ -35,6 +35,7 @@ RELEASE: Final = "metallb"
 SECRET: Final = "metallb-memberlist"
 DEPLOYMENT: Final = "metallb-controller"
 CONTROLLER_POD: Final = "metallb-controller-0"
+HEALTH_PORT: Final = 17472
 _RBAC_TEMPLATES: Final = ("service-accounts", "controller-rbac", "speaker-rbac")
 _SPEAKER_LABELS: Final = "app.kubernetes.io/name=metallb,app.kubernetes.io/component=speaker"
 
@@ -97,6 +98,23 @@ class Programs:
         env |= {"METALLB_ML_SECRET_NAME": SECRET, "METALLB_DEPLOYMENT": DEPLOYMENT}
         argv = [program, *self._options.controller_args]
         return self._site.start("controller", self._controller_place()[0], argv, env=env)
+
+    def start_replica(self, number: int, *words: str, environ: Mapping[str, str]) -> Process:
+        """Start one more controller beside the first, as the pod of that number.
+
+        It has no secret to make for the membership unless `environ` says so; an empty text in
+        there takes a variable away.
+        """
+        host, address, node = self._controller_place()
+        name = CONTROLLER_POD.removesuffix("0") + str(number)
+        pods = f"/api/v1/namespaces/{self._options.namespace}/pods"
+        if not any(pod["metadata"]["name"] == name for pod in self._api.get(pods)["items"]):
+            self._register(name, "controller", node, address, host_network=False)
+        env = {**self._environment("controller", name), **environ}
+        argv = [self._options.controller, *self._options.controller_args]
+        argv += [f"--health-probe-port={HEALTH_PORT + number}", *words]
+        env = {key: text for key, text in env.items() if text}
+        return self._site.start(f"controller-{number}", host, argv, env=env)
 
     def start_speaker(self, node_name: str) -> Process:
         """Register a node's speaker pod and start it."""

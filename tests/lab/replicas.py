@@ -6,7 +6,7 @@ import json
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from lab import Lab, binaries
+from lab import Lab
 from tests.lab.scene import HOME, Scene
 
 if TYPE_CHECKING:
@@ -27,20 +27,6 @@ def small_lab(name: str, *args: str) -> Iterator[LightLab]:
         name=name, nodes=1, speaker="", proxy_mode="none", controller_args=(*ARGS, *args)
     ) as lab:
         yield lab
-
-
-def second_controller(lab: LightLab, number: int = 1, *args: str, **environ: str) -> Process:
-    """Start another replica: a pod of its own, beside the first one; an empty text is no text."""
-    programs = lab._programs
-    name = f"metallb-controller-{number}"
-    host, address, node = programs._controller_place()
-    pods = f"/api/v1/namespaces/{HOME}/pods"
-    if not any(pod["metadata"]["name"] == name for pod in lab.api.get(pods)["items"]):
-        programs._register(name, "controller", node, address, host_network=False)
-    env = {**programs._environment("controller", name), **environ}
-    env = {key: text for key, text in env.items() if text}
-    argv = [binaries.own("mercurylb-controller"), *ARGS, f"--health-probe-port={17472 + number}"]
-    return lab.site.start(f"controller-{number}", host, [*argv, *args], env=env)
 
 
 def has_said(process: Process, event: str, since: int = 0) -> bool:

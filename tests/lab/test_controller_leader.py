@@ -15,7 +15,6 @@ from tests.lab.replicas import (
     has_said,
     holder,
     lines,
-    second_controller,
     small_lab,
 )
 from tests.lab.scene import Scene, service_path
@@ -36,7 +35,7 @@ def pair_lab() -> Iterator[LightLab]:
     if os.geteuid() != 0:
         pytest.skip("a lab needs root: it makes network namespaces")
     with small_lab(f"pair{os.getpid()}") as lab:
-        second_controller(lab)
+        lab.add_controller(1)
         yield lab
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lab.errors import ApiError
-from tests.lab.replicas import has_said, lines, second_controller, small_lab
+from tests.lab.replicas import has_said, lines, small_lab
 from tests.lab.scene import HOME, Scene
 
 if TYPE_CHECKING:
@@ -109,14 +109,14 @@ def test_a_start_that_fails_ends_with_one(
     """It says what is missing, and the kubelet starts it again."""
     if "METALLB_ML_SECRET_NAME" in environ:
         scene.lab.api.delete(f"/api/v1/namespaces/{HOME}/secrets/metallb-memberlist")
-    process = second_controller(scene.lab, 2, *args, **environ)
+    process = scene.lab.add_controller(2, *args, **environ)
     assert told in ended(process, 1)
 
 
 @pytest.mark.rule("controller-2.version", "controller-2.stop")
 def test_the_first_line_tells_the_version_and_a_signal_ends_with_zero(scene: Scene) -> None:
     """What a log begins and ends with."""
-    process = second_controller(scene.lab, 3)
+    process = scene.lab.add_controller(3)
     scene.until(lambda: has_said(process, "kube.lease_awaited"))
     process.stop()
     said = ended(process, 0)
@@ -127,7 +127,7 @@ def test_the_first_line_tells_the_version_and_a_signal_ends_with_zero(scene: Sce
 @pytest.mark.rule("controller-9.frr")
 def test_the_frr_backend_is_called_deprecated(scene: Scene) -> None:
     """One warning at the start."""
-    process = second_controller(scene.lab, 4, METALLB_BGP_TYPE="frr")
+    process = scene.lab.add_controller(4, METALLB_BGP_TYPE="frr")
     scene.until(lambda: has_said(process, "controller.backend_deprecated"))
     process.stop()
     process.discard()
@@ -231,8 +231,8 @@ def test_who_only_serves_webhooks_touches_no_service(scene: Scene) -> None:
     scene.pool("10.208.0.1/32")
     key = scene.service()
     lab.api.delete(STATE)
-    process = second_controller(
-        lab, 5, "--webhook-mode=onlywebhook", "--disable-cert-rotation", "--cert-dir=/nowhere"
+    process = lab.add_controller(
+        5, "--webhook-mode=onlywebhook", "--disable-cert-rotation", "--cert-dir=/nowhere"
     )
     scene.until(lambda: state(scene) is not None, "the state is made", 15.0)
     scene.until(lambda: scene.state().get("result") == "Unknown")

@@ -228,6 +228,11 @@ def test_an_upgrade_under_load_loses_no_connection(
                     for line in load.lines()
                     if "reset" in line.get("error", "")
                 ][:20],
+                "resent_at_s": [
+                    [round(line["t"] - begin, 1), line["resent"], line["slowest_ms"]]
+                    for line in load.lines()
+                    if line.get("resent")
+                ],
                 "owners": changes(lab, owner.report().intervals, begin),
             }
         )
