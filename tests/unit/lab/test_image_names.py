@@ -21,7 +21,7 @@ if TYPE_CHECKING:
         ("someone/web:1", "docker.io/someone/web:1"),
         ("localhost/web:1", "localhost/web:1"),
         ("registry.example:5000/web", "registry.example:5000/web:latest"),
-        ("ghcr.io/a/b:0.1.0", "ghcr.io/a/b:0.1.0"),
+        ("images.example/a/b:0.1.0", "images.example/a/b:0.1.0"),
     ],
 )
 def test_a_name_is_spelled_out_as_a_runtime_does(name: str, full: str) -> None:
