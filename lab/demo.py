@@ -38,8 +38,17 @@ _MAC: Final = re.compile(r"(?:[0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}")
 class Demo:
     """The steps of the walk-through on one running lab."""
 
-    def __init__(self, site: Site, console: Console, chart_url: str, *, parts: str = "all") -> None:
+    def __init__(
+        self,
+        site: Site,
+        console: Console,
+        chart_url: str,
+        *,
+        parts: str = "all",
+        controller: str = "metallb-controller",
+    ) -> None:
         self._parts = parts
+        self._controller = controller
         self.count = 0
         """Steps to be performed."""
         self._site = site
@@ -219,7 +228,7 @@ class Demo:
         )
         out.run(f"kubectl uncordon {before}")
         out.say("If the controller ran there, Kubernetes has started another one elsewhere.")
-        line = "kubectl -n metallb rollout status deployment/metallb-controller --timeout 90s"
+        line = f"kubectl -n metallb rollout status deployment/{self._controller} --timeout 90s"
         out.run(line, timeout_s=100)
 
     def two_services(self) -> None:

@@ -7,7 +7,6 @@ one docker-archive, so a node imports them in one go and shared layers travel on
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import tomllib
 from dataclasses import replace
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 import yaml
 
 from lab import chartrepo, paths
-from lab.build import apt, archive, cache, coredns, frr_image, pause, rootfs, runtime
+from lab.build import apt, archive, cache, coredns, frr_image, layers, pause, rootfs, runtime
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -157,8 +156,7 @@ def write_bundle(images: Sequence[archive.Image]) -> Path:
     """Write `images` into one docker-archive in the cache, unless that very archive is there."""
     parts = [repr(replace(image, layers=())) for image in images]
     parts += [layer.digest for image in images for layer in image.layers]
-    digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()[: cache.KEY_LENGTH]
-    folder = paths.cache_root() / "images" / f"bundle-{digest}"
+    folder = layers.image_folder("bundle", parts)
 
     def build(scratch: Path) -> None:
         archive.write_archive(images, scratch / "images.tar")
@@ -173,19 +171,7 @@ def _layer(name: str, fill: Callable[[Path], None]) -> archive.Layer:
         inputs.append(coredns.ensure_coredns().parent.name)
     if name == "pause":
         inputs.append(pause.ensure_pause().parent.name)
-    digest = hashlib.sha256("\n".join(inputs).encode()).hexdigest()[: cache.KEY_LENGTH]
-    folder = paths.cache_root() / "images" / f"{name}-{digest}"
-
-    def build(scratch: Path) -> None:
-        root = scratch / "root"
-        root.mkdir()
-        fill(root)
-        layer = archive.pack_layer(root, scratch / "layer.tar")
-        (scratch / "digest").write_text(layer.digest)
-        shutil.rmtree(root)
-
-    cache.build_once(folder, f"building image layer {name}", build)
-    return archive.Layer(folder / "layer.tar", (folder / "digest").read_text())
+    return layers.build_layer(name, inputs, fill)
 
 
 def _fill_pause(root: Path) -> None:

@@ -32,11 +32,12 @@ LAB_PAGES: Final = (
 
 REASONS: Final = (
     "the URL is that of your repository",
+    "needs podman and a registry; tests/lab/test_image.py builds the Containerfile",
     "another way to install; run by the test of the manifests",
     "replaces the release that other pages use; run by the test of the chart's values",
     "run by the test of helm's tests",
     "run by the test of the chart's values",
-    "run by the test of moving over",
+    "run by tests/lab/test_migrate_page.py",
     "takes minutes",
 )
 """Why a block may be left out."""

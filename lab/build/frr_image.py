@@ -10,18 +10,18 @@ frr-k8s's image has its programs at the root, and a shell and ``cp`` to copy the
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from lab import paths
-from lab.build import apt, archive, cache, frrk8s
+from lab.build import apt, frrk8s, layers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from lab.build import archive
 
 RECIPE: Final = 3
 """Raise by one when a rule in this file changes what the layers contain."""
@@ -78,20 +78,7 @@ def frrk8s_layer() -> archive.Layer:
 
 
 def _layer(name: str, inputs: Sequence[str], fill: Callable[[Path], None]) -> archive.Layer:
-    key = "\n".join([str(RECIPE), os.uname().machine, *inputs])
-    digest = hashlib.sha256(key.encode()).hexdigest()[: cache.KEY_LENGTH]
-    folder = paths.cache_root() / "images" / f"{name}-{digest}"
-
-    def build(scratch: Path) -> None:
-        root = scratch / "root"
-        root.mkdir()
-        fill(root)
-        layer = archive.pack_layer(root, scratch / "layer.tar")
-        (scratch / "digest").write_text(layer.digest)
-        shutil.rmtree(root)
-
-    cache.build_once(folder, f"building image layer {name}", build)
-    return archive.Layer(folder / "layer.tar", (folder / "digest").read_text())
+    return layers.build_layer(name, [str(RECIPE), os.uname().machine, *inputs], fill)
 
 
 def _fill_frr(root: Path) -> None:

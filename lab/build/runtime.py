@@ -5,13 +5,11 @@ What they contain is said in `lab.build.rootfs`.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 from typing import TYPE_CHECKING
 
-from lab import paths
-from lab.build import archive, cache, rootfs
+from lab.build import archive, cache, layers, rootfs
 from lab.build.rootfs import RECIPE
 
 if TYPE_CHECKING:
@@ -46,7 +44,7 @@ def source_digest() -> str:
 
 def libc_tree() -> Path:
     """Return a tree with the C library and the few libraries that test images share."""
-    folder = _cached("tree-libc", ["libc", *rootfs.LIBC_PACKAGES])
+    folder = layers.image_folder("tree-libc", _inputs(["libc", *rootfs.LIBC_PACKAGES]))
 
     def fill(root: Path) -> None:
         debs = root / ".debs"
@@ -58,26 +56,11 @@ def libc_tree() -> Path:
 
 
 def _layer(name: str, key: Sequence[str], fill: Callable[[Path], None]) -> archive.Layer:
-    folder = _cached(name, key)
-
-    def build(scratch: Path) -> None:
-        root = scratch / "root"
-        root.mkdir()
-        fill(root)
-        layer = archive.pack_layer(root, scratch / "layer.tar")
-        (scratch / "digest").write_text(layer.digest)
-        if name != "python-base":
-            shutil.rmtree(root)
-        cache.drop_older(folder, f"{name}-*", keep=5)
-
-    cache.build_once(folder, f"building image layer {name}", build)
-    return archive.Layer(folder / "layer.tar", (folder / "digest").read_text())
+    return layers.build_layer(name, _inputs(key), fill, keeps_root=name == "python-base")
 
 
-def _cached(name: str, key: Sequence[str]) -> Path:
-    text = "\n".join([*key, str(RECIPE), os.uname().machine])
-    digest = hashlib.sha256(text.encode()).hexdigest()
-    return paths.cache_root() / "images" / f"{name}-{digest[: cache.KEY_LENGTH]}"
+def _inputs(key: Sequence[str]) -> list[str]:
+    return [*key, str(RECIPE), os.uname().machine]
 
 
 def _base_root() -> Path:

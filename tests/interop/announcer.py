@@ -6,35 +6,31 @@ that it is ready, and does the rest itself. Kernels cannot be probed here, as no
 
 from __future__ import annotations
 
-import asyncio
 import random
 from typing import TYPE_CHECKING
 
 from mercurylb.membership.combined import CombinedMembership
 from mercurylb.membership.member import (
     DownReason,
-    Exchange,
     Left,
     MemberDown,
     MemberNote,
     MemberUp,
-    SendDatagram,
 )
 from mercurylb.membership.swim.keyring import derive_key
 from mercurylb.net.aead import AesGcm
 from mercurylb.net.datagram import DatagramPort
 from mercurylb.net.streams import StreamPort
 from mercurylb.plan.desired import Member as Peer
-from mercurylb.plan.layer2 import election_hash
-from tests.interop.members import CONFIG, IPS, PORT, Member, Seen, Settings
+from tests.interop.members import CONFIG, PORT, Member, Seen, Settings, SocketMember
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from tests.interop.cluster import Cluster
 
 
-class Announcer:
+class Announcer(SocketMember):
     """One of ours, with its fast detector."""
 
     def __init__(
@@ -46,16 +42,11 @@ class Announcer:
         *,
         incarnation: int,
     ) -> None:
-        self.name = name
-        self.address = address
+        super().__init__(name, address, check)
         self.downs: list[tuple[str, DownReason]] = []
         """Others that went down, in order."""
         self.notes: dict[str, bytes] = {}
-        self._check = check
-        self._has_left = asyncio.Event()
-        self._timer: asyncio.TimerHandle | None = None
-        self._loop = asyncio.get_running_loop()
-        self.membership = CombinedMembership(
+        self.machine = self.membership = CombinedMembership(
             name,
             address,
             PORT,
@@ -65,91 +56,48 @@ class Announcer:
             chance=random.SystemRandom(),
             incarnation=incarnation,
         )
-        self._datagrams = DatagramPort(address, PORT, self._on_datagram, self._on_refused)
-        self._streams = StreamPort(
+        self.datagrams = DatagramPort(address, PORT, self.on_datagram, self._on_refused)
+        self.streams = StreamPort(
             address,
             PORT,
             make_decoder=self.membership.stream_decoder,
-            on_request=self._on_request,
-            on_reply=self._on_reply,
+            on_request=self.on_request,
+            on_reply=self.on_reply,
             timeout_s=CONFIG.tcp_timeout_s,
         )
 
     async def join(self, *others: Member) -> None:
         """Be told who is there, and be ready."""
         peers = [Peer(other.name, other.address) for other in others]
-        self.do(self.membership.on_peers(peers, self._loop.time()))
-        self.do(self.membership.on_ready(True, self._loop.time()))
+        self.do(self.membership.on_peers(peers, self.loop.time()))
+        self.do(self.membership.on_ready(True, self.loop.time()))
 
     async def seen(self) -> dict[str, Seen]:
         """Return the members that it holds for live."""
         self.membership.validate()
-        views = {view.node: view for view in self.membership.views(self._loop.time())}
+        views = {view.node: view for view in self.membership.views(self.loop.time())}
         return {
             name: Seen(views[name].address if name in views else self.address, 0, b"")
             for name in self.membership.live() or ()
         }
 
-    async def owners(self) -> dict[str, str]:
-        """Return who of the live is first for each of `IPS`."""
-        live = self.membership.live() or frozenset()
-        return {ip: min(live, key=lambda node, ip=ip: election_hash(node, ip)) for ip in IPS}  # type: ignore[misc]
-
     async def set_meta(self, meta: bytes) -> None:
         """Tell everybody another note."""
-        self.do(self.membership.on_note(meta, self._loop.time()))
+        self.do(self.membership.on_note(meta, self.loop.time()))
 
-    async def leave(self) -> None:
-        """Leave as a planned stop does."""
-        self.do(self.membership.on_leave(self._loop.time()))
-        async with asyncio.timeout(5):
-            await self._has_left.wait()
-        await self.kill()
-
-    async def kill(self) -> None:
-        """End without a word."""
-        if self._timer is not None:
-            self._timer.cancel()
-        self._datagrams.close()
-        self._streams.close()
-
-    def do(self, effects: Iterable[object]) -> None:
-        """Carry effects out and wait for the next deadline."""
-        for effect in effects:
-            if isinstance(effect, SendDatagram):
-                self._datagrams.send(effect.address, effect.payload, effect.port)
-            elif isinstance(effect, Exchange):
-                self._streams.exchange(effect)
-            elif isinstance(effect, MemberDown) and effect.node != self.name:
-                self.downs.append((effect.node, effect.reason))
-            elif isinstance(effect, MemberUp):
-                self.downs = [down for down in self.downs if down[0] != effect.node]
-            elif isinstance(effect, MemberNote):
-                self.notes[effect.node] = effect.note
-            elif isinstance(effect, Left):
-                self._has_left.set()
-        if self._timer is not None:
-            self._timer.cancel()
-        deadline = self.membership.next_deadline()
-        self._timer = None if deadline is None else self._loop.call_at(deadline, self._on_deadline)
-
-    def _on_deadline(self) -> None:
-        self.do(self.membership.on_deadline(self._loop.time()))
-
-    def _on_datagram(self, source: str, port: int, payload: bytes) -> None:
-        self._check(source, payload)
-        self.do(self.membership.on_datagram(source, port, payload, self._loop.time()))
+    def note(self, effect: object) -> None:
+        """Remember what happened to others."""
+        if isinstance(effect, MemberDown) and effect.node != self.name:
+            self.downs.append((effect.node, effect.reason))
+        elif isinstance(effect, MemberUp):
+            self.downs = [down for down in self.downs if down[0] != effect.node]
+        elif isinstance(effect, MemberNote):
+            self.notes[effect.node] = effect.note
+        elif isinstance(effect, Left):
+            self.has_left.set()
 
     def _on_refused(self, address: str) -> None:
-        self.do(self.membership.on_refused(address, self._loop.time()))
-
-    def _on_request(self, source: str, said: object) -> bytes | None:
-        effects, reply = self.membership.on_request(source, said, self._loop.time())
-        self.do(effects)
-        return reply
-
-    def _on_reply(self, exchange: int, said: object | None) -> None:
-        self.do(self.membership.on_reply(exchange, said, self._loop.time()))
+        self.do(self.membership.on_refused(address, self.loop.time()))
 
 
 async def announcer(

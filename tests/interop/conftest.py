@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lab import netns
-from tests.interop.gossip import ensure_program
+from tests.interop.programs import ensure_gossip
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +27,7 @@ def network() -> Iterator[str]:
     """Make a namespace with a loopback; give its name."""
     if os.geteuid() != 0:
         pytest.skip("it needs root: it makes a network namespace")
-    ensure_program()
+    ensure_gossip()
     name = f"mlb-gossip-{os.getpid()}"
     netns.create(name)
     try:

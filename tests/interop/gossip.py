@@ -1,4 +1,4 @@
-"""The original library as a program of ours (`go/`): built once, driven by commands.
+"""The original library as a program of ours (`go/`), driven by commands.
 
 Each process holds any number of members; what the library logs goes to a file of the test.
 """
@@ -10,34 +10,15 @@ import base64
 import contextlib
 import itertools
 import json
-import shutil
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from lab import paths
-from lab.build import archive, cache, go
+from tests.interop.programs import ensure_gossip
 
-SOURCE = Path(__file__).resolve().parent / "go"
+if TYPE_CHECKING:
+    from pathlib import Path
+
 LINE_SIZE_MAX = 1 << 24
 ANSWER_TIMEOUT_S = 90
-
-
-def ensure_program() -> Path:
-    """Return the program, built from `go/` when it has changed."""
-    digest = archive.tree_digest([SOURCE])[: cache.KEY_LENGTH]
-    folder = paths.cache_root() / "bin" / f"gossip-{digest}"
-    cache.build_once(folder, "building the gossip program", _build)
-    cache.drop_older(folder, "gossip-*", keep=1)
-    return folder / "gossip"
-
-
-def _build(folder: Path) -> None:
-    # Go may touch go.mod; the tree stays as it is.
-    source = folder / ".source"
-    shutil.copytree(SOURCE, source)
-    go.download_modules(source)
-    go.build_program(source, folder / "gossip", ldflags="-s -w", what="gossip")
-    shutil.rmtree(source)
 
 
 class GoError(Exception):
@@ -58,7 +39,7 @@ class GoProcess:
     @classmethod
     async def start(cls, log: Path) -> GoProcess:
         """Start one; its log is appended to a file."""
-        program = ensure_program()
+        program = ensure_gossip()
         with log.open("ab") as errors:
             process = await asyncio.create_subprocess_exec(
                 program,

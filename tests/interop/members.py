@@ -7,6 +7,7 @@ test's namespace and one port number.
 
 from __future__ import annotations
 
+import abc
 import asyncio
 import base64
 import contextlib
@@ -119,8 +120,110 @@ class DirectedStreams(StreamPort):
         self.is_opening = False
 
 
-class PythonMember:
-    """Our machine on sockets."""
+class Machine(Protocol):
+    """A membership machine of ours, as sockets see it."""
+
+    def next_deadline(self) -> float | None:
+        """Return when it wants to be called."""
+
+    def on_deadline(self, now: float) -> Iterable[object]:
+        """Take that its time has come."""
+
+    def on_datagram(self, source: str, port: int, payload: bytes, now: float) -> Iterable[object]:
+        """Take a datagram."""
+
+    def on_request(
+        self, source: str, said: object, now: float
+    ) -> tuple[Iterable[object], bytes | None]:
+        """Take what somebody said over a connection, and give what to answer."""
+
+    def on_reply(self, exchange: int, said: object | None, now: float) -> Iterable[object]:
+        """Take the answer of an exchange of ours."""
+
+    def on_leave(self, now: float) -> Iterable[object]:
+        """Begin to leave."""
+
+
+class SocketMember(abc.ABC):
+    """A machine of ours on sockets, with its one timer."""
+
+    machine: Machine
+    datagrams: DatagramPort
+    streams: StreamPort
+
+    def __init__(self, name: str, address: str, check: Callable[[str, bytes], None]) -> None:
+        self.name = name
+        self.address = address
+        self.check = check
+        self.has_left = asyncio.Event()
+        self.loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+
+    @abc.abstractmethod
+    async def join(self, *others: Member) -> None:
+        """Get to know others."""
+
+    @abc.abstractmethod
+    async def seen(self) -> dict[str, Seen]:
+        """Return the members that it holds for live."""
+
+    @abc.abstractmethod
+    def note(self, effect: object) -> None:
+        """Take an effect that is not about sockets."""
+
+    async def owners(self) -> dict[str, str]:
+        """Return who of the live is first for each of `IPS`."""
+        live = await self.seen()
+        return {ip: min(live, key=lambda node, ip=ip: election_hash(node, ip)) for ip in IPS}  # type: ignore[misc]
+
+    async def leave(self) -> None:
+        """Leave as a planned stop does."""
+        self.do(self.machine.on_leave(self.loop.time()))
+        async with asyncio.timeout(5):
+            await self.has_left.wait()
+        await self.kill()
+
+    async def kill(self) -> None:
+        """End without a word."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self.datagrams.close()
+        self.streams.close()
+
+    def do(self, effects: Iterable[object]) -> None:
+        """Carry effects out and wait for the next deadline."""
+        for effect in effects:
+            if isinstance(effect, SendDatagram):
+                self.datagrams.send(effect.address, effect.payload, effect.port)
+            elif isinstance(effect, Exchange):
+                self.streams.exchange(effect)
+            self.note(effect)
+        if self._timer is not None:
+            self._timer.cancel()
+        deadline = self.machine.next_deadline()
+        self._timer = None if deadline is None else self.loop.call_at(deadline, self._on_deadline)
+
+    def _on_deadline(self) -> None:
+        self.do(self.machine.on_deadline(self.loop.time()))
+
+    def on_datagram(self, source: str, port: int, payload: bytes) -> None:
+        """Take a datagram."""
+        self.check(source, payload)
+        self.do(self.machine.on_datagram(source, port, payload, self.loop.time()))
+
+    def on_request(self, source: str, said: object) -> bytes | None:
+        """Take what somebody said over a connection; give what to answer."""
+        effects, reply = self.machine.on_request(source, said, self.loop.time())
+        self.do(effects)
+        return reply
+
+    def on_reply(self, exchange: int, said: object | None) -> None:
+        """Take the answer of an exchange."""
+        self.do(self.machine.on_reply(exchange, said, self.loop.time()))
+
+
+class PythonMember(SocketMember):
+    """Our SWIM machine alone."""
 
     def __init__(
         self,
@@ -130,11 +233,9 @@ class PythonMember:
         check: Callable[[str, bytes], None],
         **options: object,
     ) -> None:
-        self._check = check
-        self.name = name
-        self.address = address
+        super().__init__(name, address, check)
         self.codec = settings.codec()
-        self.swim = Swim(
+        self.machine = self.swim = Swim(
             name,
             address,
             PORT,
@@ -148,23 +249,20 @@ class PythonMember:
         """Kinds of the messages it sent by datagram, in order."""
         self.exchanged = 0
         """Exchanges that ended with a reply."""
-        self._has_left = asyncio.Event()
-        self._timer: asyncio.TimerHandle | None = None
-        self._loop = asyncio.get_running_loop()
-        self._datagrams = DatagramPort(address, PORT, self._on_datagram, lambda _: None)
-        self._streams = DirectedStreams(
+        self.datagrams = DatagramPort(address, PORT, self.on_datagram, lambda _: None)
+        self.streams = streams = DirectedStreams(
             address,
             PORT,
-            make_decoder=lambda: StreamDecoder(self.codec, is_reply=self._streams.is_opening),
-            on_request=self._on_request,
-            on_reply=self._on_reply,
+            make_decoder=lambda: StreamDecoder(self.codec, is_reply=streams.is_opening),
+            on_request=self.on_request,
+            on_reply=self.on_reply,
             timeout_s=CONFIG.tcp_timeout_s,
         )
-        self.do(self.swim.start(self._loop.time()))
+        self.do(self.swim.start(self.loop.time()))
 
     async def join(self, *others: Member) -> None:
         """Exchange everything with others."""
-        self.do(self.swim.on_join([(other.address, PORT) for other in others], self._loop.time()))
+        self.do(self.swim.on_join([(other.address, PORT) for other in others], self.loop.time()))
 
     async def seen(self) -> dict[str, Seen]:
         """Return the members that it holds for live."""
@@ -175,61 +273,23 @@ class PythonMember:
             if member.state in (State.ALIVE, State.SUSPECT)
         }
 
-    async def owners(self) -> dict[str, str]:
-        """Return who of the live is first for each of `IPS`."""
-        live = await self.seen()
-        return {ip: min(live, key=lambda node, ip=ip: election_hash(node, ip)) for ip in IPS}  # type: ignore[misc]
-
     async def set_meta(self, meta: bytes) -> None:
         """Tell everybody something else."""
-        self.do(self.swim.on_meta(meta, self._loop.time()))
+        self.do(self.swim.on_meta(meta, self.loop.time()))
 
-    async def leave(self) -> None:
-        """Leave as a planned stop does."""
-        self.do(self.swim.on_leave(self._loop.time()))
-        async with asyncio.timeout(5):
-            await self._has_left.wait()
-        await self.kill()
+    def note(self, effect: object) -> None:
+        """Remember what was sent and what happened."""
+        if isinstance(effect, SendDatagram):
+            self.sent += [type(one) for one in self.codec.decode(effect.payload)]
+        elif isinstance(effect, SwimDown):
+            self.downs.append(effect)
+        elif isinstance(effect, SwimLeft):
+            self.has_left.set()
 
-    async def kill(self) -> None:
-        """End without a word."""
-        if self._timer is not None:
-            self._timer.cancel()
-        self._datagrams.close()
-        self._streams.close()
-
-    def do(self, effects: Iterable[object]) -> None:
-        """Carry effects out and wait for the next deadline."""
-        for effect in effects:
-            if isinstance(effect, SendDatagram):
-                self._datagrams.send(effect.address, effect.payload, effect.port)
-                self.sent += [type(one) for one in self.codec.decode(effect.payload)]
-            elif isinstance(effect, Exchange):
-                self._streams.exchange(effect)
-            elif isinstance(effect, SwimDown):
-                self.downs.append(effect)
-            elif isinstance(effect, SwimLeft):
-                self._has_left.set()
-        if self._timer is not None:
-            self._timer.cancel()
-        deadline = self.swim.next_deadline()
-        self._timer = None if deadline is None else self._loop.call_at(deadline, self._on_deadline)
-
-    def _on_deadline(self) -> None:
-        self.do(self.swim.on_deadline(self._loop.time()))
-
-    def _on_datagram(self, source: str, port: int, payload: bytes) -> None:
-        self._check(source, payload)
-        self.do(self.swim.on_datagram(source, port, payload, self._loop.time()))
-
-    def _on_request(self, source: str, said: object) -> bytes | None:
-        effects, reply = self.swim.on_request(source, said, self._loop.time())
-        self.do(effects)
-        return reply
-
-    def _on_reply(self, exchange: int, said: object | None) -> None:
+    def on_reply(self, exchange: int, said: object | None) -> None:
+        """Take the answer of an exchange, and count it."""
         self.exchanged += said is not None
-        self.do(self.swim.on_reply(exchange, said, self._loop.time()))
+        super().on_reply(exchange, said)
 
 
 class GoMember:

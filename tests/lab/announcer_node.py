@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mercurylb.announcer import AnnouncerSettings, MembershipSettings, run
+from mercurylb.layer2 import burst
 from mercurylb.net.channel import Channel
 from mercurylb.plan.desired import DesiredState, Observation
 
@@ -68,7 +69,9 @@ def main() -> int:
     parser.add_argument("--lease", type=float, default=600.0)
     parser.add_argument("--log-level", default="info")
     parser.add_argument("--bgp-listen-port", type=int, default=0)
+    parser.add_argument("--burst", type=float, default=burst.BURST_S)
     arguments = parser.parse_args()
+    burst.BURST_S = arguments.burst
     settings = AnnouncerSettings(
         node=arguments.node,
         membership=MembershipSettings(arguments.address, secret=arguments.secret.encode())

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 FRR = Path("/usr/lib/frr")
 ASN, ROUTER_ASN = 64512, 64513
+P1 = "203.0.113.1/32"
+"""The route that there is with every session."""
 
 
 def has_frr() -> bool:
@@ -343,6 +345,13 @@ def is_established(announcer: Announcer, name: str = "r1") -> bool:
     """Tell whether a session is established, as the brain was told."""
     seen = session(announcer, name)
     return seen is not None and seen.state == "Established"
+
+
+def up(lab: BgpLab, announcer: Announcer, *peers: BgpPeer) -> None:
+    """Want these peers and one route to each, and wait until all sessions are there."""
+    names = tuple(one.settings.name for one in peers)
+    lab.want(announcer, peers, group(P1, peers=names))
+    wait_until(lambda: all(is_established(announcer, name) for name in names), "established")
 
 
 def lasts(condition: Callable[[], object], for_s: float) -> bool:

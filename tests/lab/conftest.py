@@ -21,6 +21,7 @@ import pytest
 from xdist.scheduler import LoadFileScheduling
 
 from lab import Lab
+from tests.lab.bgp_scene import OPTIONS
 from tests.lab.scene import Scene
 
 if TYPE_CHECKING:
@@ -140,6 +141,14 @@ def scene(light_lab: LightLab) -> Iterator[Scene]:
     yield made
     light_lab.faults.heal()
     made.close()
+
+
+@pytest.fixture(scope="module")
+def router(light_lab: LightLab) -> Iterator[LightLab]:
+    """Let the shared lab's router speak BGP for all tests of a file."""
+    light_lab.bgp.start(OPTIONS)
+    yield light_lab
+    light_lab.bgp.stop()
 
 
 @pytest.fixture(scope="session")

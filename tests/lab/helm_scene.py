@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from lab import chartrepo, demo
+import yaml
+
+from lab import chartrepo, demo, images, netns
+from lab.console import MANIFESTS
 from lab.topology import FORWARDED_TO, WAN_ROUTER
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
     from lab.full import FullLab
+
 
 RELEASE: Final = "metallb"
 CHART: Final = "mercurylb/mercurylb"
 READY_S: Final = 300
 """Fifteen containers start on a machine that may be busy."""
 GREETING: Final = "Hello from pod"
+MIRRORED: Final = {images.FRR: "frr", images.FRRK8S: "frr-k8s", images.our_name(): "mercurylb"}
+"""Images that nodes also have as registry.example/mirror/…:lab."""
+BY_HAND: Final = {
+    *("ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition", "Role", "RoleBinding"),
+    "ServiceAccount",
+}
+"""Kinds that some are only given by somebody else."""
 FLEETING: Final = {
     "componentstatuses",
     "endpoints",
@@ -45,6 +57,12 @@ class HelmScene:
     def prepare(self) -> None:
         """Make everything a release needs around it, and the walk-through's application."""
         out = self.console
+        for node in self.lab.site.plan.nodes:
+            for image, name in MIRRORED.items():
+                argv = [*self.lab.site.enter_argv(node.name), netns.tool("ctr"), "-n", "k8s.io"]
+                netns.command(
+                    [*argv, "images", "tag", image, f"registry.example/mirror/{name}:lab"]
+                )
         out.run(f"helm repo add mercurylb {chartrepo.URL}")
         self.lab.wait_for(
             lambda: self.lab.apply(surroundings()), timeout_s=120, what="the API server's schema"
@@ -62,11 +80,40 @@ class HelmScene:
         """Run Helm on the release's namespace."""
         return self.console.run(f"helm {words} --namespace metallb", timeout_s=timeout_s)
 
-    def install(self, values: Path | None) -> None:
-        """Install the chart with a file of values; return when every pod is ready."""
-        file = f" --values {values}" if values else ""
-        self.helm(f"install {RELEASE} {CHART}{file} --wait --timeout {READY_S}s")
-        self.await_pods()
+    def verify(self) -> None:
+        """Run the chart's test; if it fails, show what it found."""
+        log = "kubectl -n metallb logs -l app.kubernetes.io/component=test --tail -1"
+        line = f"helm test {RELEASE} --timeout 120s --namespace metallb || ({log}; false)"
+        self.console.run(line, timeout_s=150.0)
+
+    def fresh_service(self, service_class: str = "") -> None:
+        """Make the walk-through's service anew, without an address; give services a class."""
+        wanted = f"type: LoadBalancer\n  loadBalancerClass: {service_class}"
+        for name in ("service.yaml", "second.yaml"):
+            text = (MANIFESTS / name).read_text()
+            text = text.replace("type: LoadBalancer", wanted) if service_class else text
+            (self.console.folder / name).write_text(text)
+        self.console.run("kubectl delete -f service.yaml && kubectl apply -f service.yaml")
+
+    def install(self, words: str) -> None:
+        """Install the chart with values."""
+        self.helm(f"install {RELEASE} {CHART} {words} --wait --timeout {READY_S}s")
+
+    @contextmanager
+    def made_by_hand(self, words: str, more: str, kinds: set[str]) -> Iterator[None]:
+        """Make what the chart would make with more values; it has to be there afterwards, too."""
+        own = {_key(found) for found in self._render(words)}
+        wanted = self._render(f"{words} {more}")
+        documents = [it for it in wanted if it["kind"] in kinds and _key(it) not in own]
+        (self.console.folder / "by-hand.yaml").write_text(yaml.safe_dump_all(documents))
+        # Not applied: the definitions are too long for the annotation that it makes.
+        self.console.run("kubectl create -f by-hand.yaml")
+        yield
+        self.console.run("kubectl delete -f by-hand.yaml")
+
+    def _render(self, words: str) -> list[dict[str, Any]]:
+        text = self.console.quiet(f"helm template {RELEASE} {CHART} {words} --namespace metallb")
+        return [it for it in yaml.load_all(text, Loader=yaml.CSafeLoader) if it]
 
     def await_pods(self) -> dict[str, int]:
         """Wait until every pod is ready and none is ending; return how many there are of each."""
@@ -87,19 +134,21 @@ class HelmScene:
 
         return self.lab.wait_for(ready, timeout_s=READY_S, what="every pod ready")
 
-    def walk_through(self, *, resilience: bool) -> None:
+    def walk_through(self, controller: str) -> None:
         """Do what the walk-through does once the chart is installed."""
-        self.walk.pool()
-        self.walk.advertisement()
-        self.walk.look()
-        if resilience:
-            self.walk.resilience()
-        self.walk.two_services()
-        self.walk.other_types()
+        walk = demo.Demo(self.lab.site, self.console, chartrepo.URL, controller=controller)
+        walk.pool()
+        walk.advertisement()
+        walk.look()
+        walk.resilience()
+        walk.two_services()
+        walk.other_types()
         self.console.run("kubectl delete -f second.yaml -f other-types.yaml --grace-period 1")
 
     def pages(self) -> None:
-        """Fetch the page from inside and from outside."""
+        """Fetch the page from inside and from outside; nobody remembers who had the address."""
+        for name in ("client", "router"):
+            self.console.run("ip neigh flush all", host=name)
         for host, address in ((self.lab.client, FORWARDED_TO), (self.lab.outside, WAN_ROUTER)):
             self.lab.wait_for(
                 lambda host=host, address=address: (  # type: ignore[misc]
@@ -133,6 +182,10 @@ class HelmScene:
         return str(found["metadata"]["uid"])
 
 
+def _key(found: dict[str, Any]) -> tuple[str, str]:
+    return found["kind"], found["metadata"]["name"]
+
+
 def surroundings() -> list[dict[str, Any]]:
     """Describe what a release finds: namespaces, a runtime class, the kinds of a monitoring."""
     modes = ("enforce", "audit", "warn")
@@ -144,6 +197,7 @@ def surroundings() -> list[dict[str, Any]]:
             "metadata": {"name": "metallb", "labels": labels},
         },
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "monitoring"}},
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "frr-k8s-system"}},
         {
             "apiVersion": "node.k8s.io/v1",
             "kind": "RuntimeClass",
@@ -174,23 +228,3 @@ def _definition(plural: str, kind: str) -> dict[str, Any]:
             "versions": [version],
         },
     }
-
-
-def leaves(tree: object, path: str = "") -> set[str]:
-    """Name the keys of a values file that have no keys below them."""
-    if not isinstance(tree, dict) or not tree:
-        return {path}
-    return {
-        found
-        for key, value in tree.items()
-        for found in leaves(value, f"{path}.{key}" if path else str(key))
-    }
-
-
-def is_set(path: str, tree: object) -> bool:
-    """Tell whether a file of values says something about a key."""
-    for part in path.split("."):
-        if not isinstance(tree, dict) or part not in tree:
-            return False
-        tree = tree[part]
-    return True

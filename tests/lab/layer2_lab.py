@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from lab.cluster import PATIENCE_S
 from mercurylb.layer2 import arp, ndp
+from mercurylb.layer2.burst import TICK_S
 from mercurylb.plan.desired import DesiredState
 from tests.lab.wire_lab import Announcer, Asker, Lan, inside, ip, service, wait_until
 
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
 V4, V6 = "10.77.0.100", "fd77::100"
 GROUP = "ff02::1:ff00:100"
+BURST_S = 0.2
+READ_S = 0.02
+"""For what has arrived already."""
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
@@ -57,8 +61,11 @@ class Node:
         self.revision = 0
 
     def start(self, *services: Layer2Service, exclude: str = "^lo$") -> Announcer:
-        """Start the announcer, and wait until it owns what it is to announce."""
-        announcer = self.lan.announcer(self.host, "--exclude", exclude)
+        """Start the announcer, and wait until it owns what it is to announce.
+
+        Its bursts are short, so that what a trigger brings is not what a burst brings anyway.
+        """
+        announcer = self.lan.announcer(self.host, "--exclude", exclude, "--burst", str(BURST_S))
         self.want(announcer, *(services or (service(V4, V6, ranking=("n1",)),)))
         wait_until(lambda: announcer.owned, "owned")
         return announcer
@@ -116,6 +123,14 @@ class Node:
             for frame in self.heard(self.asker.sock, wait_s)
             if frame[:6] == arp.BROADCAST and frame[28:32] == frame[38:42] == packed(address)
         ]
+
+    def calm(self) -> None:
+        """Wait until no burst runs: one that does sends a round every `TICK_S`."""
+        self.asker.drain()
+        wait_until(
+            lambda: not (self.announcements(V4, TICK_S + 0.1) or self.announcements(V6, READ_S)),
+            "no burst",
+        )
 
     def first_announcement(self, address: str, timeout_s: float = PATIENCE_S) -> bytes:
         """Return the next gratuitous frame of an address."""

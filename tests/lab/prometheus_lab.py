@@ -1,4 +1,4 @@
-"""A real Prometheus on the client of a lab, and questions to it."""
+"""A real Prometheus on a host of a lab, and questions to it."""
 
 from __future__ import annotations
 
@@ -17,16 +17,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from lab.light import LightLab
+    from lab.cluster import Lab
+    from lab.host import Host
 
 HOME: Final = "http://127.0.0.1:9090/api/v1"
 OWN_LABELS: Final = frozenset({"__name__", "job", "instance"})
 """What Prometheus itself adds."""
+TOKEN: Final = "token"
+"""The file with the token of Prometheus, beside its configuration."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One series as it has to be found: exactly these labels, and a value."""
+    """One series as it has to be found: exactly these labels, a value, a type if one is given."""
 
     name: str
     kind: str
@@ -60,23 +63,36 @@ def at_least(least: float) -> Callable[[float], bool]:
 
 
 class Prometheus:
-    """Scrapes every three seconds, by HTTPS, with a bearer token, and looks at the certificates."""
+    """Scrapes every three seconds, by HTTPS, with a bearer token, and looks at the certificates.
 
-    def __init__(self, lab: LightLab, folder: Path, *, token: str) -> None:
+    It runs on the client, which reaches nodes, unless another host is named: pods have addresses
+    that only the machines of the cluster know the way to.
+    """
+
+    def __init__(self, lab: Lab, folder: Path, *, token: str, host: Host | None = None) -> None:
         ensure_packages(PROMETHEUS_PACKAGES)
         self._lab = lab
+        self._host = host or lab.client
         self._folder = folder
         self._token = token
-        self.jobs: dict[str, tuple[list[str], dict[str, Any]]] = {}
+        self.jobs: list[dict[str, Any]] = []
         self.rules: list[dict[str, Any]] = []
 
     def add(self, job: str, targets: Sequence[str], **tls: Any) -> None:
         """Have some targets scraped as a job."""
-        self.jobs[job] = (list(targets), tls)
+        self.jobs.append(
+            {
+                "job_name": job,
+                "scheme": "https",
+                "authorization": {"credentials_file": TOKEN},
+                "tls_config": tls,
+                "static_configs": [{"targets": list(targets)}],
+            }
+        )
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
-        (self._folder / "token").write_text(self._token)
+        (self._folder / TOKEN).write_text(self._token)
         (self._folder / "rules.yaml").write_text(yaml.safe_dump({"groups": self.rules}))
         config = {
             "global": {
@@ -85,20 +101,11 @@ class Prometheus:
                 "evaluation_interval": "1s",
             },
             "rule_files": ["rules.yaml"],
-            "scrape_configs": [
-                {
-                    "job_name": job,
-                    "scheme": "https",
-                    "authorization": {"credentials_file": "token"},
-                    "tls_config": tls,
-                    "static_configs": [{"targets": targets}],
-                }
-                for job, (targets, tls) in self.jobs.items()
-            ],
+            "scrape_configs": self.jobs,
         }
         file = self._folder / "prometheus.yaml"
         file.write_text(yaml.safe_dump(config))
-        self._lab.client.start(
+        self._host.start(
             "prometheus",
             [
                 "/usr/bin/prometheus",
@@ -113,7 +120,7 @@ class Prometheus:
     def ask(self, path: str, **words: str) -> Any:
         """Ask the API, and give the data of the answer."""
         url = f"{HOME}/{path}" + (f"?{urlencode(words)}" if words else "")
-        answer = self._lab.client.http_get(url, timeout_s=20)
+        answer = self._host.http_get(url, timeout_s=20)
         if answer.body[:1] != b"{":
             raise LabError(f"{path}: {answer.text}")  # It is still starting.
         said = json.loads(answer.body)
@@ -138,6 +145,27 @@ class Prometheus:
             timeout_s=timeout_s,
             what=f"{expression} is {wanted}",
         )
+
+    def await_targets(self, count: int, timeout_s: float = 120.0) -> None:
+        """Wait until every target has answered, and there are so many; name those that do not."""
+        silent: dict[tuple[str, str], str] = {}
+        answered = set[tuple[str, str]]()
+
+        def all_answered() -> bool:
+            found = self.ask("targets", state="active")["activeTargets"]
+            silent.clear()
+            for target in found:
+                key = target["scrapePool"], target["scrapeUrl"]
+                if target["health"] == "up":
+                    answered.add(key)
+                elif key not in answered:
+                    silent[key] = target["lastError"]
+            return len(found) == count and not silent
+
+        try:
+            self._lab.wait_for(all_answered, timeout_s=timeout_s)
+        except LabError:
+            raise AssertionError(f"not {count} targets, or silent: {silent}") from None
 
     def kind(self, name: str) -> str:
         """Give the type of a family."""
@@ -181,7 +209,7 @@ class Prometheus:
                 return f"{expression}: labels {sorted(labels)}"
             if not row.fits(float(series["value"][1])):
                 return f"{expression}: {series['value'][1]}"
-        if self.kind(row.name) != row.kind:
+        if row.kind and self.kind(row.name) != row.kind:
             return f"{expression}: is a {self.kind(row.name)}"
         return ""
 
@@ -193,3 +221,17 @@ def expressions(board: Mapping[str, Any]) -> list[tuple[str, str]]:
         for panel in board["panels"]
         for target in panel.get("targets", ())
     ]
+
+
+def make_token(lab: Lab, account: str, namespace: str) -> str:
+    """Have the API server give a token of an account."""
+    path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token"
+    body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
+    token: str = lab.api.post(path, body)["status"]["token"]
+    return token
+
+
+def asked(host: Host, url: str, token: str) -> int:
+    """Ask for metrics by hand, and give the status."""
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    return host.http_get(url, headers=headers, timeout_s=10).status

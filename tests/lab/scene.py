@@ -30,6 +30,9 @@ _BLOCKS: Final = itertools.cycle(range(112, 248, 8))
 
 Json = dict[str, Any]
 
+BOTH: Final[Json] = {"ipFamilyPolicy": "RequireDualStack", "ipFamilies": ["IPv4", "IPv6"]}
+"""What a service asks for that wants an address of each family."""
+
 
 class Scene:
     """The objects of one test."""
@@ -122,6 +125,16 @@ class Scene:
             },
         )
         return f"{namespace}/{name}"
+
+    def announce(self, app: str) -> str:
+        """Put a service with an address of each family on the stage; wait for its first owner."""
+        self.pool(f"{self.ip4()}/32", f"{self.ip6()}/128")
+        self.advertise()
+        key = self.service(selector={"app": app}, **BOTH)
+        self.wait_addresses(key)
+        self.wait_endpoints(key)
+        self.wait_owner(self.ip4(), self.ranking(self.ip4())[0])
+        return key
 
     def namespace(self, suffix: str, labels: Mapping[str, str] | None = None) -> str:
         """Create a namespace."""

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from mercurylb.announcer.gossip import RETRY_S
+from mercurylb.membership.fast.patience import FastTiming
 from mercurylb.plan.desired import DesiredState
 from tests.lab.wire_lab import Announcer, Asker, Host, Lan, inside, service, wait_until
 
@@ -121,12 +123,11 @@ def test_stopped_announcer_is_ill_and_comes_back(cluster: Cluster, *, is_ipv6: b
     Continued, it takes over again.
     """
     started = cluster.start_all(is_ipv6=is_ipv6)
-    time.sleep(2.5)  # Kernels are asked every two seconds in good times.
+    time.sleep(FastTiming().kernel_interval_s + 0.5)  # Kernels are asked so often in good times.
     started[0].kill(signal.SIGSTOP)
     assert cluster.answers_of(cluster.hosts[1], 2.5) > 1.0
     found = {("down", "ill"), ("down", "told")}
     wait_until(lambda: all(state_of(a, "n1") in found for a in started[1:]), "found ill")
-    time.sleep(0.5)
     cluster.asker.drain()
     started[0].kill(signal.SIGCONT)
     cluster.answers_of(cluster.hosts[0], 2.0)
@@ -153,7 +154,10 @@ def test_partition_heals_to_one_owner(cluster: Cluster) -> None:
     started = cluster.start_all()
     cluster.hosts[0].pull()
     wait_until(lambda: started[1].owned == (WEB,), "the other side has an owner", 1.5)
-    time.sleep(1.0)
+    wait_until(
+        lambda: {state_of(started[0], host.name)[0] for host in cluster.hosts[1:]} == {"down"},
+        "the first is alone",
+    )
     assert started[0].owned == (WEB,)
     cluster.hosts[0].repair()
     healed_at = time.monotonic()
@@ -173,7 +177,7 @@ def test_port_that_is_taken_is_tried_again(cluster: Cluster) -> None:
     first = cluster.start(host)
     wait_until(lambda: "membership.socket_failed" in first.events(), "told")
     wait_until(lambda: first.observation.revision == 1, "desired")
-    time.sleep(1.2)
+    time.sleep(2.2 * RETRY_S)  # It tries twice again, and nothing is to come of it.
     assert not first.owned
     assert first.events().count("membership.socket_failed") == 1, "the same failure is told once"
     holder.close()

@@ -17,6 +17,7 @@ import pytest
 from lab.errors import ApiError
 from lab.observe import frames
 from lab.observe.neighbour import SHADOW4, SHADOW6, SHADOW_MAC
+from tests.lab.scene import BOTH
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from tests.lab.scene import Scene
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(180)]
-
-BOTH: dict[str, Any] = {"ipFamilyPolicy": "RequireDualStack", "ipFamilies": ["IPv4", "IPv6"]}
 
 
 @pytest.fixture

@@ -23,14 +23,6 @@ FAIR_SHARE = 0.15
 BOTH: dict[str, Any] = {"families": ("IPv4", "IPv6")}
 
 
-@pytest.fixture(scope="module")
-def router(light_lab: LightLab) -> Iterator[LightLab]:
-    """Let the lab's router speak BGP for all tests here."""
-    light_lab.bgp.start(OPTIONS)
-    yield light_lab
-    light_lab.bgp.stop()
-
-
 @pytest.fixture
 def routed(router: LightLab) -> Iterator[BgpScene]:
     """Give a scene whose objects go at its end, and the router as it was."""

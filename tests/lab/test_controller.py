@@ -9,14 +9,12 @@ import pytest
 
 from lab import binaries
 from lab.errors import ApiError
-from tests.lab.scene import HOME, service_path
+from tests.lab.scene import BOTH, HOME, service_path
 
 if TYPE_CHECKING:
     from tests.lab.scene import Scene
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(120)]
-
-DUAL: dict[str, Any] = {"ipFamilyPolicy": "RequireDualStack", "ipFamilies": ["IPv4", "IPv6"]}
 
 
 @pytest.mark.rule("controller-6.5.source", "controller-6.5.allocated")
@@ -41,7 +39,7 @@ def test_a_dual_stack_service_is_reached_over_both_families(scene: Scene, web: s
     """The client on the LAN fetches the page over IPv4 and IPv6."""
     scene.pool(f"{scene.ip4()}/32", f"{scene.ip6()}/128")
     scene.advertise()
-    key = scene.service(selector={"app": web}, **DUAL)
+    key = scene.service(selector={"app": web}, **BOTH)
     scene.wait_addresses(key, [scene.ip4(), scene.ip6()])
     for host in (scene.ip4(), f"[{scene.ip6()}]"):
         answer = scene.lab.wait_for(lambda host=host: scene.lab.client.http_get(f"http://{host}/"))
@@ -173,7 +171,7 @@ def test_a_restart_swaps_no_address(scene: Scene) -> None:
 def test_a_pool_counts_its_addresses(scene: Scene) -> None:
     """IPAddressPool.status says how many are given and free, by family."""
     pool = scene.pool(f"{scene.ip4()}-{scene.ip4(3)}", f"{scene.ip6()}-{scene.ip6(1)}")
-    key = scene.service(**DUAL)
+    key = scene.service(**BOTH)
     scene.wait_addresses(key)
     told = {"assignedIPv4": 1, "assignedIPv6": 1, "availableIPv4": 3, "availableIPv6": 1}
     scene.until(lambda: scene.pool_status(pool) == told)

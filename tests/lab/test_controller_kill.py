@@ -16,7 +16,8 @@ import pytest
 from lab import Lab
 from lab.light import OWN
 from lab.objects import PodPlan
-from tests.lab.kill_run import HOME, NAMESPACES, Round, RoundReport
+from tests.lab.kill_run import Round, RoundReport
+from tests.lab.kill_stream import HOME, NAMESPACES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

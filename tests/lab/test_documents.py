@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from lab import Lab, chartrepo
+from lab import Lab, chartrepo, images
+from lab.build import archive
 from lab.console import StepFailed
 from lab.router import BgpRouter, RouterOptions
 from tests.documents import LAB_PAGES, ROOT, Block, blocks, missing_in
@@ -40,6 +41,15 @@ STAND_INS: Final = {
     "Welcome to nginx!": "Hello",
     "sudo ": "",
 }
+IMPORTED: Final = """\
+apiVersion: v1
+kind: Pod
+metadata: {name: imported, namespace: default}
+spec:
+  nodeName: n2
+  restartPolicy: Never
+  containers: [{name: it, image: "%s", command: [/usr/bin/mercurylb, --help]}]
+"""
 PATIENCE_S: Final = 90.0
 SLOW_S: Final = 200.0
 PATH: Final = f"export PATH={Path(sys.executable).parent}:$PATH; "
@@ -65,6 +75,20 @@ def console(lab: FullLab) -> Console:
     out = lab.console()
     out.run(f"helm repo add mercurylb {chartrepo.URL}")
     return out
+
+
+def test_an_image_comes_to_a_node_without_a_registry(lab: FullLab, tmp_path: Path) -> None:
+    """Imported by the words of the page about installation, it is there for pods of its name."""
+    text = (ROOT / "docs" / "install.md").read_text()
+    (name,) = set(re.findall(r"podman push (\S+)", text))
+    (line, file) = re.findall(r"`sudo (ctr [^`]* ([^` ]+))`", text)[0]
+    archive.write_archive([images.our_image([name])], tmp_path / file)
+    lab.host("n2").run(["/bin/sh", "-c", f"cd {tmp_path} && {line}"], timeout_s=120)
+    lab.apply(IMPORTED % name)
+    phase = ("get", "pod", "imported", "-o", "jsonpath={.status.phase}")
+    lab.wait_for(lambda: lab.kubectl(*phase) == "Succeeded", timeout_s=60, what="the pod ran")
+    assert "mercurylb" in lab.kubectl("logs", "imported")
+    lab.kubectl("delete", "pod", "imported", "--now")
 
 
 @pytest.mark.parametrize("name", LAB_PAGES)

@@ -18,7 +18,7 @@ from mercurylb.kube.client import KubeClient
 from mercurylb.kube.credentials import KubeconfigCredentials
 from mercurylb.kube.writer import Writer
 from mercurylb.plan.bgp_wanted import BgpWanted
-from mercurylb.speaker.frrk8s_backend import FrrK8sBackend
+from mercurylb.speaker.frrk8s_backend import DEBOUNCE_S, FrrK8sBackend
 from mercurylb.telemetry import logs as log
 from tests.lab.frrk8s_definitions import DEFINITIONS, GROUP
 from tests.unit.frr.cases import EVERYTHING, FULL_PROFILE, peer
@@ -110,6 +110,11 @@ class Speaker:
             return {}
         return found
 
+    def seen_labels(self) -> dict[str, str] | None:
+        """Give the object's labels as the watch has shown them; None before it was seen."""
+        found = self.backend._found.get(f"default/metallb-{NODE}")
+        return None if found is None else dict(found.metadata.labels or {})
+
 
 def with_speaker(lab: LightLab, scenario: Callable[[Speaker], Awaitable[None]]) -> None:
     """Run a scenario beside a backend, in the control plane's network."""
@@ -200,7 +205,8 @@ def test_what_the_api_server_fills_in_is_written_once(empty: LightLab) -> None:
         await speaker.writer.idle()
         first, count = speaker.get()["metadata"], speaker.writer.counts.done
         assert speaker.lab.api.merge(OBJECT, {"metadata": {"labels": {"a": "b"}}})
-        await asyncio.sleep(1.0)  # Nothing is to happen.
+        await speaker.until(lambda: speaker.seen_labels() == {"a": "b"})
+        await asyncio.sleep(2 * DEBOUNCE_S)  # Nothing is to happen.
         assert speaker.writer.counts.done == count == 1
         assert speaker.get()["metadata"]["generation"] == first["generation"]
         assert speaker.get()["metadata"]["labels"] == {"a": "b"}
@@ -253,7 +259,8 @@ def test_a_restart_leaves_the_object_alone(empty: LightLab) -> None:
 
     async def second(speaker: Speaker) -> None:
         before = speaker.get()["metadata"]
-        await asyncio.sleep(1.5)  # Nothing is to happen.
+        await speaker.until(lambda: speaker.seen_labels() is not None)
+        await asyncio.sleep(2 * DEBOUNCE_S)  # Nothing is to happen.
         assert speaker.get()["metadata"] == before
         speaker.backend.apply(WANTED)
         await speaker.until(lambda: speaker.writer.counts.done == 1)

@@ -6,8 +6,10 @@ mind; the last test takes everything away.
 
 from __future__ import annotations
 
+import json
 import os
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,6 +19,10 @@ from lab.console import MANIFESTS
 from lab.router import RouterOptions
 from scripts import manifests
 from tests.lab.monitor_definitions import SERVICE_MONITOR
+from tests.lab.monitor_jobs import scrape_jobs
+from tests.lab.prometheus_lab import Prometheus, Row, asked, expressions, make_token, row
+from tests.lab.prometheus_rows import frrk8s_client_rows, frrk8s_rows
+from tests.lab.prometheus_stage import CHART
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,6 +65,34 @@ kind: BGPPeer
 metadata: {{name: router, namespace: {HOME}}}
 spec: {{myASN: 64500, peerASN: 64501, peerAddress: 192.168.111.1, connectTime: 1s}}
 """
+WITH_BFD = f"""\
+apiVersion: metallb.io/v1beta1
+kind: BFDProfile
+metadata: {{name: calm, namespace: {HOME}}}
+spec: {{receiveInterval: 500, transmitInterval: 500, detectMultiplier: 20}}
+---
+{PEER.replace("connectTime", "bfdProfile: calm, connectTime")}"""
+READER = """\
+apiVersion: v1
+kind: Namespace
+metadata: {name: monitoring}
+---
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: prometheus-k8s, namespace: monitoring}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: prometheus-k8s}
+rules: [{nonResourceURLs: [/metrics], verbs: [get]}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: prometheus-k8s}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: prometheus-k8s}
+subjects: [{kind: ServiceAccount, name: prometheus-k8s, namespace: monitoring}]
+"""
+"""What everybody has who has the operator: its account may read metrics, and nothing else."""
 WRONG_POOL = f"""\
 apiVersion: metallb.io/v1beta1
 kind: IPAddressPool
@@ -81,6 +115,10 @@ resources: [namespace.yaml, %s]
 
 _HASHES = r"(-[bcdfghjklmnpqrstvwxz2456789]{8,10})?-[0-9a-z]{5}$"
 """What Kubernetes puts behind the name of a set."""
+RAW = {"frr": 9141, "frr-k8s": 9140}
+"""The two ports of frr-k8s, scraped without the monitor, which gives series other names."""
+MONITOR = "frr-k8s-metrics-service"
+"""What the monitor of frr-k8s calls its job."""
 
 
 class Site:
@@ -111,9 +149,9 @@ class Site:
         found: dict[str, str] = {}
         for home in (HOME, FRRK8S):
             table = self.lab.kubectl("-n", home, "get", "pods", "--no-headers", check=False)
-            for row in (line.split() for line in table.splitlines() if "/" in line):
-                name = re.sub(_HASHES, "", row[0])
-                ready = row[1] if row[2] == "Running" else row[2]
+            for cells in (line.split() for line in table.splitlines() if "/" in line):
+                name = re.sub(_HASHES, "", cells[0])
+                ready = cells[1] if cells[2] == "Running" else cells[2]
                 found[name] = ready if found.get(name, ready) == ready else f"{ready}?"
         return found
 
@@ -155,9 +193,26 @@ class Site:
             what=f"a refusal: {reason}",
         )
 
-    def restart_router(self) -> None:
+    def restart_router(self, *, has_bfd: bool = False) -> None:
         """Have a router that knows nothing from before, so that a route is news."""
-        self.lab.bgp.start(RouterOptions(asn=64501, node_asn=64500))
+        slow = RouterOptions(asn=64501, node_asn=64500, bfd_ms=500, bfd_multiplier=20)
+        self.lab.bgp.start(replace(slow, has_bfd=has_bfd))
+
+    def prometheus(self, folder: Path) -> Prometheus:
+        """Start Prometheus as its operator would for the monitors that there are, and as we ask."""
+        lab = self.lab
+        lab.apply(READER)
+        token = make_token(lab, "prometheus-k8s", "monitoring")
+        made = Prometheus(lab, folder, token=token, host=lab.control_plane)
+        for monitor in lab.kubectl_json("-n", HOME, "get", "servicemonitors")["items"]:
+            made.jobs += scrape_jobs(
+                lab, monitor, "system:serviceaccount:monitoring:prometheus-k8s"
+            )
+        for name, port in RAW.items():
+            targets = [f"{host.ipv4}:{port}" for host in lab.nodes.values()]
+            made.add(name, targets, insecure_skip_verify=True)
+        made.start()
+        return made
 
     def monitors(self) -> dict[str, list[str]]:
         """Return the ports that each monitor scrapes."""
@@ -166,6 +221,13 @@ class Site:
             item["metadata"]["name"]: [end["port"] for end in item["spec"]["endpoints"]]
             for item in items
         }
+
+
+def announced(node: str, instance: str) -> Row:
+    """Say what a speaker tells of the address that frr-k8s announces for it."""
+    labels = {"service": "default/routed", "protocol": "bgp", "node": node, "ip": FAR}
+    job = "speaker-monitor-service"
+    return row("metallb_speaker_announced", "gauge", job, 1, instance=instance, **labels)
 
 
 @pytest.fixture(scope="module")
@@ -238,6 +300,41 @@ def test_frr_k8s(site: Site) -> None:
     site.check_refused(WRONG_CONFIGURATION % HOME, "denied the request")
     site.apply("prometheus-frr-k8s")
     assert site.monitors()["frr-k8s-metrics-monitor"] == ["metricshttps", "frrmetricshttps"]
+
+
+@pytest.mark.rule("metrics-1.2.frr-k8s", "metrics-1.2.frr-k8s-labels", "metrics-1.2.bgp-mode")
+@pytest.mark.rule("metrics-1.2.frr-k8s-token", "manifests-4.prometheus")
+def test_frr_k8s_is_scraped(site: Site, tmp_path: Path) -> None:
+    """A real Prometheus finds all that it tells of BGP and BFD; who may not read it is refused."""
+    lab, peer = site.lab, site.lab.router.ipv4
+    stranger = make_token(lab, "default", "default")
+    site.create(WITH_BFD)
+    site.restart_router(has_bfd=True)
+    prometheus = site.prometheus(tmp_path)
+    ends = {name: f"{host.ipv4}:9141" for name, host in lab.nodes.items()}
+    rows = frrk8s_client_rows("frr-k8s")
+    for name, end in ends.items():
+        rows += frrk8s_rows("frr", instance=end, peer=peer)
+        renamed = frrk8s_rows(MONITOR, "metallb", instance=end, peer=peer)
+        rows += [replace(it, kind="") for it in renamed]  # Types go by the names before.
+        rows.append(announced(name, f"{lab.nodes[name].ipv4}:9120"))
+        told = [asked(lab.client, f"https://{end}/metrics", it) for it in ("", "wrong", stranger)]
+        assert told == [401, 500, 403]  # Of the tokens only what nobody gave out differs from ours.
+    site.check_page(lab.client, FAR)
+    prometheus.await_targets(1 + 5 * NODE_COUNT)
+    prometheus.await_rows(rows, timeout_s=READY_S)
+    assert prometheus.query('{__name__=~"metallb_b.*",job="speaker-monitor-service"}') == []
+    board = json.loads((CHART / "files/dashboards/bgp.json").read_text())
+    shown = [it for it in expressions(board) if "frrk8s_" in it[1]]
+    assert len(shown) > 8
+    for title, text in shown:
+        of_raw = text.replace("metallb_", "absent_")
+        lab.wait_for(lambda it=of_raw: prometheus.query(it), timeout_s=SEEN_S, what=title)  # type: ignore[misc]
+    lab.bgp.stop()
+    for family in ("bgp", "bfd"):
+        prometheus.until(f'sum(frrk8s_{family}_session_up{{job="frr"}})', 0)
+    prometheus.until('sum(frrk8s_bgp_announced_prefixes_total{job="frr"})', 0)
+    prometheus.until('min(frrk8s_bfd_session_down_events{job="frr"}) >= bool 1', 1)
 
 
 @pytest.mark.rule("manifests-4.frr-k8s-external")

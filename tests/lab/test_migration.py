@@ -22,7 +22,7 @@ from lab.errors import WaitTimeout
 from lab.failover import judge
 from lab.light import OWN
 from lab.load import RATE, Load
-from tests.interop.foreign import ensure_foreign
+from tests.interop.programs import ensure_foreign
 from tests.lab.scene import Scene
 
 if TYPE_CHECKING:

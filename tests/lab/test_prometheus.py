@@ -1,7 +1,8 @@
 """A real Prometheus scrapes controller, speakers and the exporter beside a real FRR.
 
-One lab and one script: what is asked of it stands in tables, each line with name, type, labels and
-value of a series (spec: metrics-and-install §1.2).
+One lab and one script: what is asked of it stands in tables (`prometheus_rows`), each line with
+name, type, labels and value of a series (spec: metrics-and-install §1.2). That of frr-k8s, which
+needs real pods, is asked in test_manifests.
 """
 
 from __future__ import annotations
@@ -9,30 +10,43 @@ from __future__ import annotations
 import json
 import os
 import ssl
-import subprocess
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from lab import Lab, binaries
+from lab import Lab
 from lab.build.apt import ROUTER_PACKAGES, ensure_packages
-from lab.build.helm import ensure_helm
 from lab.pki import Authority
-from lab.programs import apply, load_yaml
-from lab.router import RouterOptions
-from tests.lab.bgp_scene import NODE_ASN, ROUTER_ASN, BgpScene
+from tests.lab.bgp_scene import BgpScene
 from tests.lab.frr_pod import FrrPod, connect
-from tests.lab.prometheus_lab import Prometheus, Row, at_least, expressions, row
+from tests.lab.prometheus_lab import Prometheus, asked, expressions, make_token
+from tests.lab.prometheus_rows import (
+    CONTROLLER,
+    SIDECAR,
+    SPEAKER,
+    bgp_rows,
+    config_rows,
+    layer2_rows,
+    own_rows,
+    pool_rows,
+    sidecar_rows,
+)
+from tests.lab.prometheus_stage import (
+    CHART,
+    FRR_CONF,
+    NAME,
+    Stage,
+    grant,
+    play,
+    rendered,
+    start_exporter,
+)
 from tests.lab.scene import HOME
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from lab.host import Host
-    from lab.light import LightLab
-    from lab.process import Process
 
 pytestmark = [
     pytest.mark.lab,
@@ -40,79 +54,11 @@ pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="a lab needs root: it makes namespaces"),
 ]
 
-ROOT: Final = Path(__file__).resolve().parents[2]
-CHART: Final = ROOT / "charts" / "mercurylb"
-NAME: Final = "metrics.test"
-CONTROLLER, SPEAKER, SIDECAR = "metallb-controller", "metallb-speaker", "metallb-frr"
 POOLS: Final = f"/apis/metallb.io/v1beta1/namespaces/{HOME}/ipaddresspools"
 WEBHOOKS: Final = (
     "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations"
     "/metallb-webhook-configuration"
 )
-FRR_CONF: Final = """\
-hostname {name}
-bfd
- profile fast
-  receive-interval 100
-  transmit-interval 100
-router bgp {asn}
- bgp router-id {own}
- no bgp ebgp-requires-policy
- no bgp network import-check
- neighbor {other} remote-as {other_asn}
- neighbor {other} timers connect 1
- neighbor {other} bfd profile fast
-{more}
-"""
-
-
-@dataclass
-class Stage:
-    """Everything that the tests here look at; they build on each other, in their order."""
-
-    lab: LightLab
-    scene: BgpScene
-    prometheus: Prometheus
-    certificates: Path
-    authority: Authority
-    token: str
-    services: dict[str, str]
-
-    def renew_certificate(self) -> str:
-        """Put another certificate where the programs look for it; give its text."""
-        certificate, key = self.authority.issue("metrics", NAME, alternative_names=[NAME])
-        for source, name in ((certificate, "tls.crt"), (key, "tls.key")):
-            fresh = self.certificates / f".{name}"
-            fresh.write_bytes(source.read_bytes())
-            fresh.replace(self.certificates / name)
-        return certificate.read_text()
-
-
-def rendered(*values: str) -> list[dict[str, Any]]:
-    """Give the objects of the chart with some values."""
-    argv = [str(ensure_helm()), "template", "metallb", str(CHART), "--namespace", HOME]
-    for value in values:
-        argv += ["--set", value]
-    return load_yaml(subprocess.run(argv, check=True, capture_output=True, text=True).stdout)
-
-
-def make_token(lab: LightLab, account: str, namespace: str = HOME) -> str:
-    """Have the API server give a token of an account."""
-    path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token"
-    body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
-    token: str = lab.api.post(path, body)["status"]["token"]
-    return token
-
-
-def grant(lab: LightLab) -> str:
-    """Create the account that the chart makes for Prometheus; give its token."""
-    values = ("prometheus.podMonitor.enabled=true", "prometheus.serviceAccount=p")
-    wanted = {"ServiceAccount", "ClusterRole", "ClusterRoleBinding"}
-    for document in rendered(*values, "prometheus.namespace=monitoring"):
-        is_reader = document["metadata"]["name"].endswith("-metrics-reader")
-        if is_reader and document["kind"] in wanted:
-            apply(lab.api, document, HOME)
-    return make_token(lab, "metallb-metrics-reader")
 
 
 @pytest.fixture(scope="module")
@@ -169,199 +115,6 @@ def stage(frr: FrrPod, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sta
         play(made)
         yield made
         made.scene.close()
-
-
-def start_exporter(lab: LightLab, frr: FrrPod) -> Process:
-    """Start the sidecar on a node: it asks the FRR whose sockets it is shown."""
-    argv = [binaries.own("mercurylb-frr-metrics"), "--vty-socket-dir", str(frr.root / "run/frr")]
-    env = {"KUBECONFIG": str(lab.site.kubeconfig("speaker"))}
-    return lab.nodes["n1"].start("frr-metrics", argv, env=env)
-
-
-def play(stage: Stage) -> None:
-    """Play the first part of the script: addresses on layer 2 and by BGP, shared and not."""
-    lab, scene = stage.lab, stage.scene
-    lab.bgp.start(RouterOptions(asn=ROUTER_ASN, node_asn=NODE_ASN, has_bfd=True))
-    for node in lab.nodes:
-        scene.web(node, scene.name)
-    near, far = f"{scene.name}-near", f"{scene.name}-far"
-    scene.pool(f"{scene.ip4()}-{scene.ip4(3)}", f"{scene.ip6()}-{scene.ip6(1)}", name=near)
-    scene.pool(f"{scene.far4}/32", name=far)
-    scene.advertise(ipAddressPools=[near])
-    scene.advertise_bgp(ipAddressPools=[far])
-    scene.peer(bfdProfile=scene.profile())
-    chosen: dict[str, Any] = {"selector": {"app": scene.name}}
-    dual = {"ipFamilies": ["IPv4", "IPv6"], "ipFamilyPolicy": "RequireDualStack"}
-    pool = {"metallb.io/address-pool": near}
-    shared = {**pool, "metallb.io/allow-shared-ip": "key"}
-    at = {**shared, "metallb.io/loadBalancerIPs": scene.ip4(1)}
-    stage.services = {
-        "dual": scene.service("dual", annotations=pool, **dual, **chosen),
-        "one": scene.service("one", annotations=at, port=81, **chosen),
-        "two": scene.service("two", annotations=at, port=82, **chosen),
-        "far": scene.service("far", annotations={"metallb.io/address-pool": far}, **chosen),
-        "gone": scene.service("gone", annotations=pool, **chosen),
-    }
-    for key in stage.services.values():
-        scene.wait_addresses(key, timeout_s=60)
-        scene.wait_endpoints(key)
-    for address in addresses(stage, "dual", "gone"):
-        scene.until(lambda ip=address: scene.who(ip), f"{address} is answered for", 30)
-    scene.wait_hops(address=scene.far4, timeout_s=60)
-    # Endpoints may have come and gone as the pods came up: then the end of one is counted already.
-    scene.delete(stage.services.pop("gone"))
-
-
-def addresses(stage: Stage, *names: str) -> list[str]:
-    """Give the IPv4 addresses of services."""
-    found = [ip for name in names for ip in stage.scene.addresses(stage.services[name])]
-    return [ip for ip in found if ":" not in ip]
-
-
-def config_rows() -> list[Row]:
-    """Say what both programs have in common while all is well."""
-    return [
-        line
-        for job in (CONTROLLER, SPEAKER)
-        for line in (
-            row("metallb_k8s_client_updates_total", "counter", job, at_least(2)),
-            row("metallb_k8s_client_update_errors_total", "counter", job, 0),
-            row("metallb_k8s_client_config_loaded_bool", "gauge", job, 1),
-            row("metallb_k8s_client_config_stale_bool", "gauge", job, 0),
-            row("mercurylb_config_problems", "gauge", job, 0),
-            row("mercurylb_api_writes_total", "counter", job, at_least(1), result="done"),
-            row("mercurylb_api_watch_total", "counter", job, at_least(1), event="list"),
-            row("process_resident_memory_bytes", "gauge", job, at_least(1e6)),
-        )
-    ]
-
-
-def pool_rows(near: str, far: str) -> list[Row]:
-    """Say how full the pools are: of the near one, two services share an address."""
-    figures = {
-        "addresses_total": (6, 1),
-        "ipv4_addresses_total": (4, 1),
-        "ipv6_addresses_total": (2, 0),
-        "addresses_in_use_total": (3, 1),
-        "ipv4_addresses_in_use_total": (2, 1),
-        "ipv6_addresses_in_use_total": (1, 0),
-    }
-    return [
-        row(f"metallb_allocator_{name}", "gauge", CONTROLLER, value, pool=pool)
-        for name, values in figures.items()
-        for pool, value in zip((near, far), values, strict=True)
-    ]
-
-
-def layer2_rows(stage: Stage) -> list[Row]:
-    """Say what a speaker tells of the addresses that it announces on layer 2."""
-    scene, rows = stage.scene, list[Row]()
-    for name in ("dual", "one", "two"):
-        key = stage.services[name]
-        at, owner = owner_of(stage, name)
-        for ip in scene.addresses(key):
-            labels = {"service": key, "protocol": "layer2", "node": owner, "ip": ip}
-            rows.append(
-                row("metallb_speaker_announced", "gauge", SPEAKER, 1, instance=at, **labels)
-            )
-            rows.append(
-                row(
-                    "metallb_layer2_gratuitous_sent", "counter", SPEAKER, at_least(1),
-                    instance=at, ip=ip,
-                )
-            )  # fmt: skip
-    at, _ = owner_of(stage, "dual")
-    for ip in addresses(stage, "dual"):
-        for what in ("requests_received", "responses_sent"):
-            name = f"metallb_layer2_{what}"
-            rows.append(row(name, "counter", SPEAKER, at_least(1), instance=at, ip=ip))
-    return rows
-
-
-def owner_of(stage: Stage, name: str) -> tuple[str, str]:
-    """Give the speaker that announces a service, and its node: the first address decides."""
-    first = stage.scene.addresses(stage.services[name])[0]
-    owner = stage.scene.ranking(first, tuple(stage.lab.nodes))[0]
-    return f"{stage.lab.nodes[owner].ipv4}:9120", owner
-
-
-def bgp_rows(stage: Stage) -> list[Row]:
-    """Say what the native backend tells of its sessions, on every node."""
-    peer, ip = f"{stage.lab.router.ipv4}:179", stage.lab.router.ipv4
-    gauges = {"session_up": 1, "announced_prefixes_total": 1, "pending_prefixes_total": 1}
-    rows = [
-        row(f"metallb_bgp_{name}", "gauge", SPEAKER, value, instance=f"{host.ipv4}:9120", peer=peer)
-        for name, value in gauges.items()
-        for host in stage.lab.nodes.values()
-    ]
-    counters = {"updates_total": 1, "opens_sent": 1, "opens_received": 1, "keepalives_sent": 1}
-    counters |= {"keepalives_received": 1, "total_sent": 3, "total_received": 2}
-    counters |= {"updates_total_received": 0, "notifications_sent": 0, "route_refresh_sent": 0}
-    rows += [
-        row(f"metallb_bgp_{name}", "counter", SPEAKER, at_least(least), peer=peer)
-        for name, least in counters.items()
-    ]
-    for node, host in stage.lab.nodes.items():
-        labels = {"service": stage.services["far"], "protocol": "bgp", "node": node}
-        labels["ip"] = stage.scene.far4
-        at = f"{host.ipv4}:9120"
-        rows.append(row("metallb_speaker_announced", "gauge", SPEAKER, 1, instance=at, **labels))
-    return rows + bfd_rows(SPEAKER, peer=ip)
-
-
-def bfd_rows(job: str, **labels: str) -> list[Row]:
-    """Say what is told of a BFD session; the empty VRF of the native mode is as no label."""
-    least = {"control_packet_input": 1, "control_packet_output": 1, "session_up_events": 1}
-    least |= {"echo_packet_input": 0, "echo_packet_output": 0, "session_down_events": 0}
-    least["zebra_notifications"] = 0
-    up = row("metallb_bfd_session_up", "gauge", job, 1, **labels)
-    return [
-        up,
-        *(
-            row(f"metallb_bfd_{name}", "counter", job, at_least(value), **labels)
-            for name, value in least.items()
-        ),
-    ]
-
-
-def sidecar_rows() -> list[Row]:
-    """Say what the exporter tells of FRR."""
-    labels = {"peer": "192.0.2.2:179", "vrf": "default"}
-    gauges = {"session_up": 1, "announced_prefixes_total": 1}
-    counters = {"opens_sent": 1, "opens_received": 1, "notifications_sent": 0, "updates_total": 1}
-    counters |= {"updates_total_received": 1, "keepalives_sent": 1, "keepalives_received": 1}
-    counters |= {"route_refresh_sent": 0, "total_sent": 3, "total_received": 3}
-    rows = [row(f"metallb_bgp_{name}", "gauge", SIDECAR, v, **labels) for name, v in gauges.items()]
-    rows += [
-        row(f"metallb_bgp_{name}", "counter", SIDECAR, at_least(least), **labels)
-        for name, least in counters.items()
-    ]
-    return rows + bfd_rows(SIDECAR, peer="192.0.2.2", vrf="default")
-
-
-def own_rows(stage: Stage) -> list[Row]:
-    """Say what only MercuryLB tells."""
-    count = "mercurylb_allocator_assignment_seconds_count"
-    rows = [
-        row("mercurylb_controller_leader", "gauge", CONTROLLER, 1),
-        row("mercurylb_allocator_services_pending", "gauge", CONTROLLER, 0),
-        row("mercurylb_speaker_live_members", "gauge", SPEAKER, 2),
-        row("mercurylb_membership_members", "gauge", SPEAKER, 1, state="up"),
-        row("mercurylb_layer2_conflicts", "gauge", SPEAKER, 0, kind="stranger"),
-        row("mercurylb_announcer_loop_lag_seconds", "gauge", SPEAKER, at_least(0)),
-    ]
-    assert stage.prometheus.kind(count.removesuffix("_count")) == "histogram"
-    for node, other in (("n1", "n2"), ("n2", "n1")):
-        at = f"{stage.lab.nodes[node].ipv4}:9120"
-        silence = "mercurylb_membership_silence_seconds"
-        rows.append(row(silence, "gauge", SPEAKER, lambda v: v < 60, instance=at, peer_node=other))
-    return rows
-
-
-def asked(host: Host, url: str, token: str) -> int:
-    """Ask for metrics by hand, and give the status."""
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
-    return host.http_get(url, headers=headers, timeout_s=10).status
 
 
 @pytest.mark.rule("metrics-1.2.updates", "metrics-1.2.update-errors", "metrics-1.2.loaded")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lab.programs import SECRET, rendered
+from lab.programs import DEPLOYMENT, SECRET, rendered
 from mercurylb.plan.testimony import CONFLICTS_ANNOTATION
 from tests.lab.scene import HOME, Scene
 
@@ -122,6 +122,7 @@ def played(webhook_lab: WebhookLab) -> WebhookLab:
     lab.api.delete(f"/api/v1/namespaces/{HOME}/secrets/{SECRET}")
     lab.controller.restart()
     lab.wait_for(lambda: lab.api.get(f"/api/v1/namespaces/{HOME}/secrets/{SECRET}"))
+    _give_the_secret_away(lab)
     scene = Scene(lab)
     try:
         _serve_and_withdraw(scene)
@@ -134,6 +135,26 @@ def played(webhook_lab: WebhookLab) -> WebhookLab:
     for node in lab.nodes.values():
         _scrape(lab, node)
     return webhook_lab
+
+
+def _give_the_secret_away(lab: LightLab) -> None:
+    """Have the secret belong to another Deployment, as in a move, until it is ours as well."""
+    deployments = f"/apis/apps/v1/namespaces/{HOME}/deployments"
+    another = lab.api.get(f"{deployments}/{DEPLOYMENT}")
+    another["metadata"] = {"name": "another"}
+    another.pop("status", None)
+    made = lab.api.post(deployments, another)
+    names = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "another"}
+    owner = {**names, "uid": made["metadata"]["uid"]}
+    path = f"/api/v1/namespaces/{HOME}/secrets/{SECRET}"
+    lab.api.merge(path, {"metadata": {"ownerReferences": [owner]}})
+    lab.controller.restart()
+
+    def names_of_owners() -> list[str]:
+        return [each["name"] for each in lab.api.get(path)["metadata"]["ownerReferences"]]
+
+    lab.wait_for(lambda: names_of_owners() == ["another", DEPLOYMENT], timeout_s=60)
+    lab.api.delete(f"{deployments}/another")
 
 
 def _is_disputed(lab: LightLab, key: str) -> bool:

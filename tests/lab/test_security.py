@@ -17,7 +17,9 @@ from lab.objects import PodPlan
 from lab.programs import SECRET
 from lab.status import who_answers
 from tests.lab.bgp_scene import OPTIONS, BgpScene
+from tests.lab.prometheus_stage import grant
 from tests.lab.scene import HOME
+from tests.lab.test_commands import mercurylb
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -283,3 +285,21 @@ def test_secrets_are_never_told(stage: Stage, routed: BgpScene) -> None:
     logs += json.dumps(routed.session_states())
     logs += json.dumps(stage.lab.api.get(f"/api/v1/namespaces/{HOME}/events"))
     assert [it for it in hidden if it in logs] == []
+    # Names of peers and the session are in what follows, so it was looked at in time.
+    reader = grant(stage.lab)
+    metrics = [scraped(stage.lab, it, reader) for it in (NODE, "cp")]
+    assert f'metallb_bgp_session_up{{peer="{stage.lab.router.ipv4}:179"}} 1' in metrics[0]
+    assert "metallb_k8s_client_config_loaded_bool 1" in metrics[1]
+    assert [it for it in [*hidden, reader] if it in "".join(metrics)] == []
+    saved = mercurylb(routed, "snapshot", "-o", "-", "--namespace", HOME).stdout
+    assert f'"name": "{routed.name}-secret"' in saved
+    assert f'"name": "{SECRET}"' not in saved
+    assert [it for it in hidden if it in saved] == []
+
+
+def scraped(lab: LightLab, host: str, token: str) -> str:
+    """Read the metrics of a program as Prometheus does."""
+    url = f"https://{lab.host(host).ipv4}:9120/metrics"
+    told = lab.client.http_get(url, headers={"Authorization": f"Bearer {token}"}, timeout_s=20)
+    assert told.status == 200
+    return told.text

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lab.process import wait_gone
+from tests.lab.scene import BOTH
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(120)]
 
 EXCLUDE = "node.kubernetes.io/exclude-from-external-load-balancers"
-BOTH: dict[str, Any] = {"ipFamilyPolicy": "RequireDualStack", "ipFamilies": ["IPv4", "IPv6"]}
 NOISE_S = 0.4
 """Silence that a busy machine makes by itself; a withdrawal lasts longer than that."""
 
@@ -29,12 +29,7 @@ NOISE_S = 0.4
 @pytest.fixture
 def announced(scene: Scene, web: str) -> Iterator[Scene]:
     """Give a scene with a service that is announced: its key is ``default/<name>-a``."""
-    scene.pool(f"{scene.ip4()}/32", f"{scene.ip6()}/128")
-    scene.advertise()
-    key = scene.service(selector={"app": web}, **BOTH)
-    scene.wait_addresses(key)
-    scene.wait_endpoints(key)
-    scene.wait_owner(scene.ip4(), scene.ranking(scene.ip4())[0])
+    scene.announce(web)
     yield scene
     scene.lab.faults.heal()
     for node in scene.lab.nodes:

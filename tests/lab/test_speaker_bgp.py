@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.lab.bgp_scene import OPTIONS, V1, BgpScene
+from tests.lab.bgp_scene import V1, BgpScene
 from tests.lab.scene import HOME
 
 if TYPE_CHECKING:
@@ -20,14 +20,6 @@ EXCLUDE = "node.kubernetes.io/exclude-from-external-load-balancers"
 STATUSES = f"{V1}/servicebgpstatuses"
 NOWHERE = "192.168.111.9"
 """An address of the LAN that nobody has."""
-
-
-@pytest.fixture(scope="module")
-def router(light_lab: LightLab) -> Iterator[LightLab]:
-    """Let the lab's router speak BGP for all tests here."""
-    light_lab.bgp.start(OPTIONS)
-    yield light_lab
-    light_lab.bgp.stop()
 
 
 @pytest.fixture

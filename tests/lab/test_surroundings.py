@@ -16,7 +16,7 @@ import yaml
 from lab import Lab, binaries
 from lab.light import CRDS
 from mercurylb.telemetry.selfsigned import make_pem
-from tests.lab.scene import Scene
+from tests.lab.scene import BOTH, Scene
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +29,6 @@ pytestmark = [pytest.mark.lab, pytest.mark.timeout(300)]
 Json = dict[str, Any]
 MISSING = ("communities", "bgpadvertisements", "servicebgpstatuses", "bgpsessions")
 PATIENCE_S = 90.0
-BOTH: Json = {"ipFamilyPolicy": "RequireDualStack", "ipFamilies": ["IPv4", "IPv6"]}
 
 
 def older_definitions(folder: Path) -> Path:

@@ -2,107 +2,51 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime as dt
 import json
-import socket
-import ssl
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Final
 
 import pytest
 
 from lab import webhooks
 from lab.errors import ApiError
+from lab.process import read_stat
 from mercurylb.webhook import forge
-from mercurylb.webhook.bundle import decode_bundle, encode_bundle
+from mercurylb.webhook.bundle import encode_bundle
 from mercurylb.webhook.rotation import CA_CERT, DAY_S, TLS_CERT, Question
 from tests.lab.scene import HOME
+from tests.lab.webhook_scene import (
+    DEFINITION,
+    DNS_NAME,
+    HOOKS,
+    KINDS,
+    PEER,
+    Asking,
+    Desk,
+    Json,
+    another_controller,
+    authorities,
+    body,
+    contents,
+    inject,
+    path,
+    request,
+    send,
+    set_secret,
+    shown,
+    trusted,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
-    from lab.light import LightLab
     from tests.lab.conftest import WebhookLab
     from tests.lab.scene import Scene
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(180)]
-
-Json = dict[str, Any]
-GROUP: Final = "/apis/metallb.io"
-KINDS: Final = {
-    "IPAddressPool": ("v1beta1", "ipaddresspools"),
-    "L2Advertisement": ("v1beta1", "l2advertisements"),
-    "BGPAdvertisement": ("v1beta1", "bgpadvertisements"),
-    "BGPPeer": ("v1beta2", "bgppeers"),
-    "BFDProfile": ("v1beta1", "bfdprofiles"),
-    "Community": ("v1beta1", "communities"),
-}
-HOOKS: Final = (
-    "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations/"
-    "metallb-webhook-configuration"
-)
-DEFINITION: Final = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/bgppeers.metallb.io"
-SECRET: Final = f"/api/v1/namespaces/{HOME}/secrets/metallb-webhook-cert"
-DNS_NAME: Final = f"metallb-webhook-service.{HOME}.svc"
-PEER: Final[Json] = {"myASN": 64512, "peerASN": 64513, "peerAddress": "192.0.2.1"}
-
-
-def path(kind: str, name: str = "", *, namespace: str = HOME, version: str = "") -> str:
-    """Give the path of a kind's collection, or of one object."""
-    known, plural = KINDS[kind]
-    base = f"{GROUP}/{version or known}/namespaces/{namespace}/{plural}"
-    return f"{base}/{name}" if name else base
-
-
-def body(kind: str, name: str, *, version: str = "", **spec: Any) -> Json:
-    """Make an object."""
-    return {
-        "apiVersion": f"metallb.io/{version or KINDS[kind][0]}",
-        "kind": kind,
-        "metadata": {"name": name},
-        "spec": spec,
-    }
-
-
-class Desk:
-    """Creates objects that go again, and remembers nothing else."""
-
-    def __init__(self, lab: LightLab) -> None:
-        self.lab = lab
-        self.api = lab.api
-        self._made: list[str] = []
-
-    def create(self, kind: str, name: str, *, version: str = "", **spec: Any) -> Json:
-        """Create an object in the one namespace."""
-        where = path(kind, version=version)
-        made: Json = self.api.post(where, body(kind, name, version=version, **spec))
-        self._made.append(path(kind, name))
-        return made
-
-    def update(self, kind: str, name: str, **spec: Any) -> Json:
-        """Change fields of an object."""
-        changed: Json = self.api.merge(path(kind, name), {"spec": spec})
-        return changed
-
-    def refused(self, act: Callable[[], object]) -> str:
-        """Give the text of a refusal, which must come from one of our webhooks."""
-        with pytest.raises(ApiError) as caught:
-            act()
-        assert caught.value.status in {400, 403}, caught.value
-        assert "denied the request" in str(caught.value)
-        return str(caught.value)
-
-    def clear(self) -> None:
-        """Remove what was made, profiles last."""
-        for made in reversed(self._made):
-            with contextlib.suppress(ApiError):
-                self.api.delete(made)
 
 
 @pytest.fixture
@@ -291,74 +235,6 @@ def test_a_peer_of_the_old_version_is_validated_as_the_new_one(desk: Desk) -> No
 # --- certificates -----------------------------------------------------------------------------
 
 
-class Asking:
-    """Asks the API server for admission and conversion without a pause, and keeps what failed."""
-
-    def __init__(self, lab: LightLab) -> None:
-        self.failures: list[str] = []
-        self.count = 0
-        self._lab = lab
-        self._ends = threading.Event()
-
-    def __enter__(self) -> Self:
-        self._thread = threading.Thread(target=self._run)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_exception: object) -> None:
-        self._ends.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        from lab import controlplane  # noqa: PLC0415 (a connection of its own)
-
-        api = controlplane.client(self._lab.site)
-        where = path("BGPPeer", version="v1beta1") + "?dryRun=All"
-        while not self._ends.is_set():
-            try:
-                api.post(where, body("BGPPeer", "asked", version="v1beta1", **PEER))
-            except (ApiError, OSError) as failed:
-                self.failures.append(str(failed))
-            self.count += 1
-            self._ends.wait(0.02)
-        api.close()
-
-
-def contents(lab: LightLab) -> dict[str, str]:
-    """Give what the secret holds, in base64."""
-    data: dict[str, str] = lab.api.get(SECRET).get("data") or {}
-    return data
-
-
-def trusted(lab: LightLab) -> list[set[bytes]]:
-    """Give the authorities in each field of both targets."""
-    hooks = lab.api.get(HOOKS)["webhooks"]
-    conversion = lab.api.get(DEFINITION)["spec"]["conversion"]["webhook"]
-    configs = [hook["clientConfig"] for hook in hooks] + [conversion["clientConfig"]]
-    return [set(decode_bundle(config.get("caBundle"))) for config in configs]
-
-
-def authorities(lab: LightLab) -> set[bytes]:
-    """Give the authorities in the secret."""
-    return set(decode_bundle(contents(lab)[CA_CERT]))
-
-
-def shown(lab: LightLab) -> str:
-    """Give the certificate that the port shows."""
-    with lab.control_plane.inside():
-        return ssl.get_server_certificate((lab.site.plan.control_plane.ipv4, 9443), timeout=5)
-
-
-def set_secret(lab: LightLab, made: dict[str, bytes] | None) -> None:
-    """Replace what the secret holds."""
-    import base64  # noqa: PLC0415
-
-    data = {key: base64.b64encode(value).decode() for key, value in (made or {}).items()}
-    whole = lab.api.get(SECRET)
-    whole.pop("data", None)
-    lab.api.request("PUT", SECRET, whole | ({"data": data} if data else {}))
-
-
 @pytest.mark.rule("config-11.3.secret", "config-11.3.injection")
 def test_the_secret_is_filled_and_the_authority_injected(desk: Desk) -> None:
     """All seven fields hold the one authority, under the original's field owner."""
@@ -414,24 +290,6 @@ def test_a_corrupted_bundle_is_mended(desk: Desk, text: str) -> None:
     webhooks.await_answered(lab.api, HOME, timeout_s=10)
 
 
-@contextmanager
-def another_controller(lab: LightLab, *args: str) -> Iterator[None]:
-    """Run the controller with other arguments for a while."""
-    usual = lab.controller
-    usual.stop()
-    spec = usual.record.spec
-    changed = replace(spec, name="controller-other", argv=(spec.argv[0], *args))
-    other = lab.site.processes.start(changed)
-    try:
-        webhooks.await_answered(lab.api, HOME)
-        yield
-    finally:
-        other.stop()
-        other.discard()
-        usual.start()
-        webhooks.await_answered(lab.api, HOME)
-
-
 @pytest.mark.rule("config-11.3.mode")
 def test_only_webhooks(desk: Desk) -> None:
     """Wrong objects are refused, services are left alone, the ConfigurationState is kept."""
@@ -465,12 +323,12 @@ def test_certificates_of_ones_own(desk: Desk, tmp_path: Path) -> None:
     made = forge.answer(Question({}, DNS_NAME, time.time()))
     _write_files(tmp_path, made.contents)
     before, was_trusted = contents(lab), authorities(lab)
-    _inject(lab, (*made.material.authorities, *was_trusted))
+    inject(lab, (*made.material.authorities, *was_trusted))
     args = ("--webhook-mode=enabled", "--disable-cert-rotation", f"--cert-dir={tmp_path}")
     with another_controller(lab, *args):
         first = shown(lab)
         assert first.strip() in made.contents[TLS_CERT].decode()
-        _inject(lab, made.material.authorities)
+        inject(lab, made.material.authorities)
         later = forge.answer(Question(made.contents, DNS_NAME, time.time() + 300 * DAY_S))
         _write_files(tmp_path, later.contents)
         lab.wait_for(lambda: shown(lab) != first)
@@ -484,40 +342,7 @@ def _write_files(folder: Path, made: dict[str, bytes]) -> None:
         (folder / key).write_bytes(made[key])
 
 
-def _inject(lab: LightLab, bundle: tuple[bytes, ...]) -> None:
-    """Do by hand what an operator does who keeps certificates himself."""
-    config = {"caBundle": encode_bundle(bundle)}
-    hooks = lab.api.get(HOOKS)["webhooks"]
-    for hook in hooks:
-        hook["clientConfig"] |= config
-    lab.api.merge(HOOKS, {"webhooks": hooks})
-    lab.api.merge(DEFINITION, {"spec": {"conversion": {"webhook": {"clientConfig": config}}}})
-
-
 # --- bad days ---------------------------------------------------------------------------------
-
-
-def _send(lab: LightLab, data: bytes, *, then_silent: bool = False) -> bytes:
-    """Send bytes to the port as any pod could; give the beginning of the answer."""
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    address = (lab.site.plan.control_plane.ipv4, 9443)
-    with lab.control_plane.inside():
-        plain = socket.create_connection(address, 10)
-    with contextlib.suppress(OSError), context.wrap_socket(plain) as tls:
-        tls.settimeout(15)
-        with contextlib.suppress(OSError):
-            tls.sendall(data)
-        if then_silent:
-            tls.unwrap()
-        return tls.recv(100)
-    return b""
-
-
-def _request(data: bytes, *, length: int | None = None, kind: str = "application/json") -> bytes:
-    head = f"POST /convert HTTP/1.1\r\nHost: x\r\nContent-Type: {kind}\r\n"
-    size = len(data) if length is None else length
-    return f"{head}Content-Length: {size}\r\n\r\n".encode() + data
 
 
 def test_hostile_bodies_harm_nobody(desk: Desk) -> None:
@@ -526,15 +351,15 @@ def test_hostile_bodies_harm_nobody(desk: Desk) -> None:
     process = lab.controller
     pid = process.pid
     resident = _resident_mib(pid)
-    assert b" 400 " in _send(lab, _request(b"{"))
-    assert b" 400 " in _send(lab, _request(b"[" * 100_000))
-    assert b" 415 " in _send(lab, _request(b"{}", kind="text/plain"))
-    assert b" 413 " in _send(lab, _request(b"{", length=100 * 1024 * 1024))
-    _send(lab, _request(b"{" * (100 * 1024 * 1024)))
-    _send(lab, _request(b"{", length=100), then_silent=True)
-    _send(lab, b"\x00" * 1000)
+    assert b" 400 " in send(lab, request(b"{"))
+    assert b" 400 " in send(lab, request(b"[" * 100_000))
+    assert b" 415 " in send(lab, request(b"{}", kind="text/plain"))
+    assert b" 413 " in send(lab, request(b"{", length=100 * 1024 * 1024))
+    send(lab, request(b"{" * (100 * 1024 * 1024)))
+    send(lab, request(b"{", length=100), then_silent=True)
+    send(lab, b"\x00" * 1000)
     with Asking(lab) as asking, ThreadPoolExecutor(16) as pool:
-        many = [pool.submit(_send, lab, _request(b"{" * 500_000)) for _ in range(64)]
+        many = [pool.submit(send, lab, request(b"{" * 500_000)) for _ in range(64)]
         assert all(b" 400 " in each.result() or b" 503 " in each.result() for each in many)
         lab.wait_for(lambda start=asking.count: asking.count > start + 3)
     assert asking.failures == []
@@ -544,11 +369,9 @@ def test_hostile_bodies_harm_nobody(desk: Desk) -> None:
 
 
 def _resident_mib(pid: int) -> float:
-    from pathlib import Path  # noqa: PLC0415
-
-    text = Path(f"/proc/{pid}/status").read_text()
-    line = next(line for line in text.splitlines() if line.startswith("VmRSS"))
-    return int(line.split()[1]) / 1024
+    stat = read_stat(pid)
+    assert stat is not None
+    return stat.rss_bytes / (1 << 20)
 
 
 def test_without_controller_the_policy_decides(desk: Desk) -> None:

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(120)]
 
-BOTH: dict[str, Any] = {"ipFamilyPolicy": "RequireDualStack", "ipFamilies": ["IPv4", "IPv6"]}
-
 
 def who(scene: Scene, *arguments: str, host: str = "cp") -> tuple[int, dict[str, Any]]:
     """Ask from a host; give the exit code and what is told."""
@@ -48,12 +46,7 @@ def who(scene: Scene, *arguments: str, host: str = "cp") -> tuple[int, dict[str,
 @pytest.fixture
 def announced(scene: Scene, web: str) -> Scene:
     """Give a scene with a service of both families that is announced."""
-    scene.pool(f"{scene.ip4()}/32", f"{scene.ip6()}/128")
-    scene.advertise()
-    key = scene.service(selector={"app": web}, **BOTH)
-    scene.wait_addresses(key)
-    scene.wait_endpoints(key)
-    scene.wait_owner(scene.ip4(), scene.ranking(scene.ip4())[0])
+    scene.announce(web)
     return scene
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mercurylb.config.community import Community
-from mercurylb.plan.bgp import BgpDecision, BgpReason, BgpRoute
+from mercurylb.plan.bgp_decision import BgpDecision, BgpReason, BgpRoute
 from mercurylb.plan.bgp_routes import RouteTable
 
 if TYPE_CHECKING:

@@ -179,7 +179,7 @@ class Machine(RuleBasedStateMachine):
         assert self.live == {m.name for m in self.swim.members().values() if m.is_live}
         assert set(self.swim.refused) <= REASONS
         assert len(self.swim.members()) <= 7
-        assert len(self.swim._broadcasts) <= 8
+        assert len(self.swim.parts.broadcasts) <= 8
         assert len(self.swim.story) <= 64
 
 

@@ -14,7 +14,6 @@ from mercurylb.config.community import parse_community
 from mercurylb.errors import ParseError
 from mercurylb.values.address import IPV4, IPV6, Address, parse_address
 from mercurylb.values.duration import format_duration, parse_duration
-from mercurylb.values.mac import format_mac, parse_mac
 from mercurylb.values.prefix import cover, parse_addresses, parse_prefix
 
 if TYPE_CHECKING:
@@ -32,7 +31,7 @@ addresses = st.one_of(
 
 @pytest.mark.parametrize(
     "parse",
-    [parse_address, parse_prefix, parse_addresses, parse_mac, parse_duration, parse_community],
+    [parse_address, parse_prefix, parse_addresses, parse_duration, parse_community],
 )
 @given(text=st.one_of(st.text(), ALMOST))
 def test_garbage_raises_our_error_only(parse: Callable[[str], object], text: str) -> None:
@@ -97,9 +96,3 @@ def test_prefix_text_round_trips(address: Address, length: int) -> None:
 def test_duration_round_trips(nanoseconds: int) -> None:
     """A duration that was written reads back exactly."""
     assert parse_duration(format_duration(nanoseconds)) == nanoseconds
-
-
-@given(st.binary(min_size=6, max_size=6))
-def test_mac_round_trips(mac: bytes) -> None:
-    """A MAC address that was written reads back."""
-    assert parse_mac(format_mac(mac)) == mac

@@ -49,14 +49,15 @@
   resourceNames: ["mercurylb-controller", "mercurylb-webhook"]
   verbs: ["get", "list", "patch", "watch"]
 {{- if include "mercurylb.hasMemberlist" . }}
-# The speakers' key: created when it is missing, never read or changed.
+# The speakers' key: created when it is missing, and given a second owner where it would go with a
+# Deployment that is being replaced; never read or changed.
 - apiGroups: [""]
   resources: ["secrets"]
   verbs: ["create"]
 - apiGroups: [""]
   resources: ["secrets"]
   resourceNames: [{{ include "mercurylb.memberlistSecret" . | quote }}]
-  verbs: ["list"]
+  verbs: ["list", "patch"]
 - apiGroups: ["apps"]
   resources: ["deployments"]
   resourceNames: ["{{ include "mercurylb.fullname" . }}-controller"]

@@ -217,10 +217,6 @@ class Book:
             text = self._near_names[wanted] = describe_names(wanted, self._usages)
         return text
 
-    def is_in_a_pool(self, addresses: Sequence[Address]) -> bool:
-        """Tell whether one pool has all these addresses."""
-        return not isinstance(self._locate(addresses), Refusal)
-
     def _record(self, service: str, allocation: Allocation, places: Sequence[Place]) -> None:
         for address, place in zip(allocation.addresses, places, strict=True):
             place.family.add(

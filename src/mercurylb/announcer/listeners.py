@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from mercurylb.bgp.settings import Key
 from mercurylb.errors import LinkError
-from mercurylb.net.tcp import Listener
+from mercurylb.net.tcp_listener import Listener
 from mercurylb.net.tcp_option import TcpSettings
 from mercurylb.telemetry import logs as log
 

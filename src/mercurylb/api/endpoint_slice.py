@@ -16,7 +16,6 @@ class EndpointConditions(msgspec.Struct, frozen=True, rename="camel", omit_defau
 
     ready: bool | None = None
     serving: bool | None = None
-    terminating: bool | None = None
 
 
 class Endpoint(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, gc=False):

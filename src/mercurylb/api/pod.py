@@ -13,12 +13,6 @@ class PodSpec(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, g
     node_name: str = ""
 
 
-class PodIp(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, gc=False):
-    """One of its addresses."""
-
-    ip: str = ""
-
-
 class PodCondition(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, gc=False):
     """One condition."""
 
@@ -31,8 +25,6 @@ class PodStatus(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True,
 
     phase: str = ""
     pod_ip: str = msgspec.field(default="", name="podIP")
-    pod_ips: tuple[PodIp, ...] | None = msgspec.field(default=None, name="podIPs")
-    host_ip: str = msgspec.field(default="", name="hostIP")
     conditions: tuple[PodCondition, ...] | None = None
 
 

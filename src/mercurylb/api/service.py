@@ -10,9 +10,6 @@ from mercurylb.api.meta import ObjectMeta
 
 LOAD_BALANCER: Final = "LoadBalancer"
 LOCAL: Final = "Local"
-SINGLE_STACK: Final = "SingleStack"
-PREFER_DUAL_STACK: Final = "PreferDualStack"
-REQUIRE_DUAL_STACK: Final = "RequireDualStack"
 
 
 class ServicePort(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, gc=False):

@@ -22,7 +22,6 @@ from mercurylb.errors import WireError
 VERSION = 1
 SIZE = 24
 AUTHENTICATED_SIZE_MIN = 26
-SIZE_MAX = 255
 
 POLL = 0x20
 FINAL = 0x10

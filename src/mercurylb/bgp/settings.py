@@ -6,8 +6,6 @@ import msgspec
 
 HOLD_TIME_S = 90
 """As MetalLB's native backend where a BGPPeer says nothing (spec: bgp-native §1.1)."""
-CONNECT_RETRY_S = 120.0
-"""RFC 4271 section 10."""
 PORT = 179
 
 

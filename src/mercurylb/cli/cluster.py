@@ -48,6 +48,8 @@ _WANTED: Final[tuple[tuple[Resource[Any], Selection], ...]] = (
         for label in ("app.kubernetes.io/component", "component")
     ),
 )
+_GROUPS: Final = (kinds.IP_ADDRESS_POOLS.group, kinds.BGP_SESSIONS.group)
+_PROGRAMS: Final = (kinds.PODS, _DEPLOYMENTS, _DAEMON_SETS)
 _OURS: Final = (kinds.BGP_SESSIONS,)
 """Kinds of ours, which need not be installed; nobody misses them."""
 _BASIC_AUTH: Final = "kubernetes.io/basic-auth"
@@ -62,19 +64,23 @@ class Cluster(msgspec.Struct, frozen=True):
     """What could not be, and why."""
 
 
-async def fetch() -> Cluster:
+async def fetch(*, namespace: str = "") -> Cluster:
     """Fetch everything from the cluster to which the environment points.
 
     Raises KubeError when it cannot be asked, or lets nothing be read.
     """
     async with KubeClient(await load_credentials(os.environ)) as client:
-        return await fetch_with(client)
+        return await fetch_with(client, namespace=namespace)
 
 
-async def fetch_with(client: KubeClient) -> Cluster:
-    """Fetch everything; what may not be read, or is no kind there, becomes a warning."""
-    lists = await asyncio.gather(*(_list(client, *wanted) for wanted in _WANTED))
-    told = zip(lists, _WANTED, strict=True)
+async def fetch_with(client: KubeClient, *, namespace: str = "") -> Cluster:
+    """Fetch everything; what may not be read, or is no kind there, becomes a warning.
+
+    With a namespace, what belongs to an installation is taken from there only.
+    """
+    wanted = [(kind, _within(kind, selection, namespace)) for kind, selection in _WANTED]
+    lists = await asyncio.gather(*(_list(client, *each) for each in wanted))
+    told = zip(lists, wanted, strict=True)
     if all(warning for (_, warning), (kind, _) in told if kind not in _OURS):
         raise KubeError(lists[0][1])
     objects = [item for items, _ in lists for item in items]
@@ -83,6 +89,7 @@ async def fetch_with(client: KubeClient) -> Cluster:
         for item in objects
         if component_of(item) or item["kind"] == kinds.BGP_PEERS.kind
     }
+    homes = {namespace} if namespace else homes
     secrets = await asyncio.gather(
         *(_list(client, kinds.SECRETS, Selection(namespace=home)) for home in sorted(homes - {""}))
     )
@@ -95,6 +102,16 @@ async def fetch_with(client: KubeClient) -> Cluster:
     ]
     warnings = sorted({warning for _, warning in (*lists, *secrets) if warning})
     return Cluster(tuple(_chosen(objects)), tuple(warnings))
+
+
+def _within(kind: Resource[Any], selection: Selection, namespace: str) -> Selection:
+    """Look into one namespace for the configuration and for the programs, if it is known."""
+    is_of_home = kind.group in _GROUPS or kind in _PROGRAMS
+    return (
+        msgspec.structs.replace(selection, namespace=namespace)
+        if namespace and is_of_home
+        else selection
+    )
 
 
 async def _list(

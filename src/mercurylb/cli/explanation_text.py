@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from mercurylb.plan.bgp import AdvertisementReason, PeerReason
+from mercurylb.plan.bgp_decision import AdvertisementReason, PeerReason
 from mercurylb.plan.preview_routes import describe
 from mercurylb.plan.request import listed
 from mercurylb.plan.unannounced import WORDS

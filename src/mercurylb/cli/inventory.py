@@ -5,6 +5,7 @@ An object that does not fit its kind is a problem with its field path, never an 
 
 from __future__ import annotations
 
+import base64
 import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
@@ -57,6 +58,12 @@ _CLUSTER_WIDE: Final = frozenset(
     resource.kind for resource in READ.values() if not resource.namespaced
 )
 _OLD_PEER: Final = "metallb.io/v1beta1"
+
+
+class _Written(msgspec.Struct, rename="camel"):
+    """What people may write in a Secret, and the API server does not keep."""
+
+    string_data: dict[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +153,8 @@ def read_item(document: Document, raw: Json, *, namespace: str = "") -> Item:
         current = _without_nulls(raw)
         if item.kind == "BGPPeer" and api_version == _OLD_PEER:
             current = {**convert_bgp_peer(current, to_version="v1beta2")}
+        if item.kind == "Secret":
+            current = _encoded(current)
         value = msgspec.convert(current, resource.type)
     except msgspec.ValidationError as error:
         path = _PATH.search(str(error))
@@ -157,6 +166,19 @@ def read_item(document: Document, raw: Json, *, namespace: str = "") -> Item:
         metadata = msgspec.structs.replace(value.metadata, namespace=namespace)
         value = msgspec.structs.replace(value, metadata=metadata)
     return replace(item, value=value)
+
+
+def _encoded(secret: Json) -> Json:
+    """Give a Secret as the API server stores it: texts in base64, in place of data so called."""
+    texts = msgspec.convert(secret, _Written).string_data
+    if not texts:
+        return secret
+    stored = {
+        key: base64.b64encode(text.encode(errors="surrogatepass")).decode()
+        for key, text in texts.items()
+    }
+    data = secret.get("data", {})
+    return {**secret, "data": {**data, **stored} if isinstance(data, dict) else data}
 
 
 def _without_nulls(value: Json) -> Json:

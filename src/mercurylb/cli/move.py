@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from mercurylb.cli.gathering import CONTROLLER, SPEAKER, component_of
 from mercurylb.cli.move_deviation import check_deviations
 from mercurylb.cli.verify_finding import fine, problem, skipped, warning
-from mercurylb.cli.verify_workload import environment, images, key_of, pod_spec
+from mercurylb.cli.verify_workload import environment, flag_value, images, key_of, pod_spec
 from mercurylb.config.compilation import compile_config
 from mercurylb.config.problem import clip
 from mercurylb.plan.layer2 import plan_layer2
@@ -51,7 +51,11 @@ _METRICS: Final = (0, 16, 0)
 _KEY: Final = (0, 16, 2)
 """From this version on the membership's key is derived as we do it."""
 _BACKEND: Final = "METALLB_BGP_TYPE"
-_VALUES: Final = {"frr-k8s": "frrk8s.enabled=true", "frr": "speaker.frr.enabled=true"}
+_DEFAULT: Final = "frrk8s.enabled=true"
+"""Of MetalLB's chart, so a release that has it need not have set it; others stay in its values."""
+_VALUES: Final = {"frr-k8s": _DEFAULT, "frr": "speaker.frr.enabled=true"}
+_FRRK8S_FLAG: Final = "frrk8s-namespace"
+_FRRK8S_VARIABLE: Final = "FRRK8S_NAMESPACE"
 _GITOPS: Final = ("argocd.argoproj.io/", "kustomize.toolkit.fluxcd.io/", "helm.toolkit.fluxcd.io/")
 
 
@@ -67,7 +71,7 @@ def judge_move(snapshot: Snapshot, workloads: Sequence[Json]) -> tuple[Finding, 
     found = [
         *_check_product(mine, home),
         *_check_version(mine),
-        *_check_way(mine, home),
+        *_check_way(mine, snapshot),
         *_check_flags(mine),
         *_check_backend(mine, snapshot),
         *_check_configuration(snapshot, [str(each) for each in (*snapshot.unreadable, *problems)]),
@@ -127,20 +131,24 @@ def _check_version(mine: Sequence[Json]) -> Iterator[Finding]:
         yield problem(check, text, advice)
 
 
-def _check_way(mine: Sequence[Json], home: str) -> Iterator[Finding]:
-    check = "installed-by"
+def _check_way(mine: Sequence[Json], snapshot: Snapshot) -> Iterator[Finding]:
+    check, home = "installed-by", snapshot.settings.namespace
     sets = [each for each in _sets(mine) if not _is_ours(each)]
     if not sets:
         yield skipped(check, "nothing is installed")
         return
     metadata = sets[0].get("metadata", {})
     labels = metadata.get("labels") or {}
+    values, is_external = _values(mine, snapshot), bool(_frrk8s_home(mine))
     if labels.get("app.kubernetes.io/managed-by") == "Helm":
         release = labels.get("app.kubernetes.io/instance", "RELEASE")
         command = f"helm upgrade {release} mercurylb/mercurylb -n {home} --reset-then-reuse-values"
+        if values == _DEFAULT and snapshot.resources().bgp_peers:
+            command += f" --set {values}"
         yield fine(check, f"Helm, release {release}: in place by `{command}`")
     elif "app" in labels:
-        text = "manifests: in place by `kubectl apply -k` of our variant that is like it"
+        variant = snapshot.settings.backend + ("-external" if is_external else "")
+        text = f"manifests: in place by `kubectl apply -k config/{variant}`"
         yield fine(check, f"{text}; their pods lack the labels that a second release looks for")
     else:
         text = "neither Helm's labels nor those of the manifests"
@@ -173,26 +181,42 @@ def _check_backend(mine: Sequence[Json], snapshot: Snapshot) -> Iterator[Finding
     if backend not in _VALUES:
         yield fine(check, f"native, {_count(peers, 'BGPPeer')}: as our chart's default")
         return
-    value = _VALUES[backend]
+    value = _values(mine, snapshot)
     if not peers:
         text = f"{backend} is installed and there is no BGPPeer; our chart's default is native"
-        yield warning(check, text, _kept_or_lost(backend, value))
+        yield warning(check, text, _kept_or_lost(value))
         return
     text = (
         f"{backend} with {_count(peers, 'BGPPeer')}; our chart's default is native, and another"
         " backend ends every session once"
     )
+    if _frrk8s_home(mine):
+        text = f"{text}; frr-k8s is an installation of its own, which stays as it is"
     yield warning(
         check, text, f"keep it by {value} and move to native later, or choose a calm hour"
     )
-    own = environment(next((each for each in mine if component_of(each) == SPEAKER), {}))
-    if own.get("FRRK8S_NAMESPACE"):
-        text = "frr-k8s is an installation of its own: frrk8s.external has to stay true"
-        yield warning(check, text, f"keep frrk8s.namespace={own['FRRK8S_NAMESPACE']}")
 
 
-def _kept_or_lost(backend: str, value: str) -> str:
-    if backend == "frr-k8s":
+def _values(mine: Sequence[Json], snapshot: Snapshot) -> str:
+    """Give the values of our chart that keep the backend; none for what is our default."""
+    home = _frrk8s_home(mine)
+    if snapshot.settings.backend == "frr-k8s" and home:
+        return f"frrk8s.external=true,frrk8s.namespace={home}"
+    return _VALUES.get(snapshot.settings.backend, "")
+
+
+def _frrk8s_home(mine: Sequence[Json]) -> str:
+    """Give the namespace of a frr-k8s that is installed by itself; others are told of none."""
+    for each in mine:
+        if component_of(each) == SPEAKER:
+            found = flag_value(each, _FRRK8S_FLAG) or environment(each).get(_FRRK8S_VARIABLE, "")
+            if found:
+                return found
+    return ""
+
+
+def _kept_or_lost(value: str) -> str:
+    if value == _DEFAULT:
         return f"no session is lost; frr-k8s goes away with the upgrade unless kept by {value}"
     return f"nothing is lost; to keep it set {value}"
 

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 FINE: Final = 0
 PROBLEM: Final = 1
-USAGE: Final = 2
 EXIT_CODES: Final = "Exit codes: 0 fine, 1 a problem was found or it failed, 2 called wrongly."
 
 PATIENCE_S: Final = 2.0

@@ -106,7 +106,9 @@ def validate(
     findings += _placed(configured, problems)
     services = [item for item in inventory.items if item.kind == "Service"]
     findings += [
-        _found(item.document, item.problem) for item in services if item.problem is not None
+        _found(item.document, item.problem)
+        for item in inventory.items
+        if item.kind in ("Service", "Secret") and item.problem is not None
     ]
     if config is not None and not any(item.problem for item in configured):
         findings += _check_services(services, config, home=namespace, lb_class=lb_class)

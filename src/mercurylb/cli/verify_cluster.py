@@ -231,7 +231,7 @@ def check_one_product(evidence: Evidence) -> Iterator[Finding]:
     if look.refusal:
         yield skipped(check, look.refusal)
         return
-    active = [each for each in look.items if not has_flag(each, "shadow")]
+    active = [each for each in look.items if not has_flag(each, "shadow") and not _is_idle(each)]
     found = False
     for component, noun in ((CONTROLLER, "controllers"), (SPEAKER, "sets of speakers")):
         by_class: dict[str, list[str]] = {}
@@ -252,6 +252,13 @@ def check_one_product(evidence: Evidence) -> Iterator[Finding]:
     if not found:
         told = f"; {listed(shadows)} in shadow" if shadows else ""
         yield fine(check, f"nobody else looks after the same services{told}")
+
+
+def _is_idle(workload: Json) -> bool:
+    """Tell whether it runs nothing: scaled to nought, or wanted on no node."""
+    if workload.get("kind") == "Deployment":
+        return bool((workload.get("spec") or {}).get("replicas") == 0)
+    return bool((workload.get("status") or {}).get("desiredNumberScheduled") == 0)
 
 
 def check_kube_proxy(evidence: Evidence) -> Iterator[Finding]:

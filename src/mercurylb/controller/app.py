@@ -31,7 +31,7 @@ from mercurylb.kube.lease import ElectionConfig
 from mercurylb.kube.patience import through_outages
 from mercurylb.telemetry import logs as log
 from mercurylb.telemetry.daemon import Stopped, run_until_stopped, start_servers, wait_for_signal
-from mercurylb.telemetry.flags import FlagError
+from mercurylb.telemetry.daemon_flags import known_namespace, known_pod
 from mercurylb.telemetry.metrics import Registry, add_process_metrics
 from mercurylb.telemetry.tls import tls_options_of
 from mercurylb.webhook.service import WebhookService
@@ -58,16 +58,12 @@ def run(settings: ControllerSettings) -> int:
 async def _run(settings: ControllerSettings) -> None:
     tls_options_of(settings)  # A bad flag ends the program before anything is asked of anybody.
     credentials = await load_credentials(os.environ)
-    namespace = settings.namespace or credentials.namespace()
-    if not namespace:
-        raise FlagError(
-            "the namespace of the configuration is not known: give --namespace or METALLB_NAMESPACE"
-        )
+    namespace = known_namespace(settings.namespace or credentials.namespace())
     backend = os.environ.get("METALLB_BGP_TYPE") or NATIVE
     if backend == FRR:
         log.warning("controller.backend_deprecated", backend=backend)
-    if not settings.pod_name and not settings.shadow:
-        raise FlagError("the own pod is not known: give --pod-name or METALLB_POD_NAME")
+    if not settings.shadow:
+        known_pod(settings.pod_name)
     async with KubeClient(credentials, user_agent=f"mercurylb-controller/{__version__}") as client:
         if settings.shadow:
             await run_shadow(settings, client, namespace=namespace, backend=backend)

@@ -6,7 +6,6 @@ the statuses say is compared with the first pass of a controller of ours, made a
 
 from __future__ import annotations
 
-import asyncio
 import random
 from typing import TYPE_CHECKING
 
@@ -27,9 +26,7 @@ from mercurylb.kube.kinds import (
 from mercurylb.kube.watch import Selection
 from mercurylb.plan.shadow import compare_configuration, compare_services
 from mercurylb.telemetry import logs as log
-from mercurylb.telemetry.daemon import start_servers, stop_on_signal
-from mercurylb.telemetry.metrics import Registry, add_process_metrics
-from mercurylb.telemetry.shadow import ShadowTeller
+from mercurylb.telemetry.shadow import tell_until_stopped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,26 +68,14 @@ class _Shadow:
 
     async def run(self) -> None:
         """Look, tell, and wait for the next change."""
-        registry = Registry()
-        add_process_metrics(registry)
-        teller = ShadowTeller(registry)
-        informers = self._informers
-        async with asyncio.TaskGroup() as group:
-            group.create_task(stop_on_signal())
-            start_servers(
-                group,
-                self._settings,
-                registry,
-                authorize=AccessReviewer(self._client, log=log).status_of,
-                ready={"caches": lambda: "" if informers.has_synced else "not filled yet"},
-            )
-            informers.start(group)
-            log.info("shadow.started", namespace=self._namespace)
-            await informers.wait_synced()
-            log.info("controller.caches_filled")
-            while True:
-                teller.step(self._look())
-                await teller.pause(informers.wakeup.wait)
+        await tell_until_stopped(
+            self._settings,
+            self._informers,
+            self._look,
+            authorize=AccessReviewer(self._client, log=log).status_of,
+            on_filled=lambda: log.info("controller.caches_filled"),
+            namespace=self._namespace,
+        )
 
     def _look(self) -> Iterator[Difference]:
         config, problems = compile_config(

@@ -1,7 +1,7 @@
 """The membership that announcers run: SWIM says who is a member, the fast detector who is dead.
 
 =============  ====================================================================================
-`life`         the phases of this node, from idle to left, and its doubts about itself
+`life`         this node from idle to left (`phase`), and its doubts about itself
 `pair`         both machines, kept in agreement
 `census`       who counts as alive
 `learning`     who lives, before we join
@@ -22,8 +22,9 @@ from typing import TYPE_CHECKING
 from mercurylb.membership.fast.codec import MAGIC
 from mercurylb.membership.fast.effect import Answer
 from mercurylb.membership.fast.patience import FastTiming
-from mercurylb.membership.life import ACTIVE, Identity, Life, Phase
+from mercurylb.membership.life import Identity, Life
 from mercurylb.membership.member import NOTE_SIZE_MAX, MembershipEffect, MemberView, Peer
+from mercurylb.membership.phase import ACTIVE, Phase
 from mercurylb.membership.swim.packet import PacketCodec
 from mercurylb.membership.swim.stream import StreamDecoder
 

@@ -13,18 +13,8 @@ A node alone in the world is not isolated for longer than the grace: then nobody
 
 from __future__ import annotations
 
-import enum
-
 ASK_INTERVAL_S = 0.05
 DENIAL_S = 1.0
-
-
-class Cause(enum.Enum):
-    """Why this node is isolated."""
-
-    CARRIER = "carrier"
-    STALL = "stall"
-    DENIED = "denied"
 
 
 class Isolation:

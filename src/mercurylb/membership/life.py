@@ -1,18 +1,4 @@
-"""The life of a node among the members: its phases, its doubts about itself, and who is alive.
-
-::
-
-    idle ──ready──► learning ──► joining ──► up ──stop──► leaving ──► left
-      ▲              who lives?   tell them   │
-      └───────────not ready any more──────────┘
-
-* **Idle**: nothing is sent; our own announcers are told, if they ask, that this process is new.
-* **Learning**: the listed peers are asked for what they know, without telling them of us. So when
-  this node becomes alive it knows exactly what it owns, answers for it first, and tells the others
-  afterwards: make before break.
-* **Joining, up**: alive, unless `isolation` says otherwise. While joining, whoever was said to live
-  is presumed to, until all have answered.
-* **Leaving**: we go on answering until everybody of ours has acted on it.
+"""The life of a node among the members: from phase to phase, its doubts, and who is alive.
 
 Whatever ends by time alone begins anew when this process stood still meanwhile: the answers may
 have come and not been read.
@@ -21,7 +7,6 @@ have come and not been read.
 from __future__ import annotations
 
 import collections
-import enum
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -43,6 +28,7 @@ from mercurylb.membership.member import (
     MemberUp,
 )
 from mercurylb.membership.pair import FIRST_JOINS, Pair, PairEffect
+from mercurylb.membership.phase import ACTIVE, JOINED, Phase
 from mercurylb.membership.rejoin import Rejoin
 from mercurylb.membership.swim.machine import Swim
 
@@ -63,21 +49,6 @@ RETRY_LATENESS_S = 0.3
 STORY_MAX = 64
 
 _SESSION_BITS = 30
-
-
-class Phase(enum.Enum):
-    """Where in its life this node is."""
-
-    IDLE = "idle"
-    LEARNING = "learning"
-    JOINING = "joining"
-    UP = "up"
-    LEAVING = "leaving"
-    LEFT = "left"
-
-
-ACTIVE = (Phase.JOINING, Phase.UP)
-JOINED = (*ACTIVE, Phase.LEAVING)
 
 
 class Identity(msgspec.Struct, frozen=True):

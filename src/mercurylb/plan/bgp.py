@@ -11,15 +11,20 @@ already that the node does not announce the service.
 
 from __future__ import annotations
 
-from enum import StrEnum
 from itertools import combinations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-import msgspec
-
 from mercurylb.api.service import LOAD_BALANCER, LOCAL
-from mercurylb.config.community import Community
 from mercurylb.errors import ParseError
+from mercurylb.plan.bgp_decision import (
+    AdvertisementReason,
+    AdvertisementVerdict,
+    BgpDecision,
+    BgpReason,
+    BgpRoute,
+    PeerReason,
+    PeerVerdict,
+)
 from mercurylb.values.address import BITS, IPV4, IPV6, parse_address
 from mercurylb.values.prefix import Prefix
 from mercurylb.values.selector import matches_any
@@ -35,104 +40,6 @@ if TYPE_CHECKING:
 
 COMMUNITIES_MAX: Final = 63
 """Of one advertisement, as in MetalLB 0.16."""
-
-
-class BgpReason(StrEnum):
-    """Why this node does not announce a service."""
-
-    NOT_LOAD_BALANCER = "notLoadBalancer"
-    NO_CONFIG = "noConfig"
-    NO_IP_ALLOCATED = "noIPAllocated"
-    INVALID_IP = "invalidIP"
-    IP_NOT_ALLOWED = "ipNotAllowed"
-    NOT_OWNER = "notOwner"
-    NO_MATCHING_ADVERTISEMENT = "noMatchingAdvertisement"
-    CONFLICTING_ADVERTISEMENTS = "conflictingAdvertisements"
-    TOO_MANY_COMMUNITIES = "tooManyCommunities"
-    NODE_NETWORK_UNAVAILABLE = "nodeNetworkUnavailable"
-    NODE_LABELED_EXCLUDE_BALANCERS = "nodeLabeledExcludeBalancers"
-    NO_LOCAL_ENDPOINTS = "noLocalEndpoints"
-    NO_ENDPOINTS = "noEndpoints"
-
-
-class AdvertisementReason(StrEnum):
-    """Why an advertisement makes no routes of a service on this node."""
-
-    OTHER_NODES = "otherNodes"
-    OTHER_SERVICES = "otherServices"
-    CONFLICT = "conflict"
-    TOO_MANY_COMMUNITIES = "tooManyCommunities"
-
-
-class PeerReason(StrEnum):
-    """Why a route is not sent to a peer."""
-
-    OTHER_NODES = "filteredByNodeSelector"
-    """The node selectors of the peer do not match this node: there is no session."""
-    NOT_NAMED = "notInAdvertisement"
-    """The advertisement names other peers."""
-    OTHER_FAMILY = "otherFamily"
-    """The session carries routes of the other family only."""
-    UNKNOWN = "noSuchPeer"
-    """The advertisement names a peer that is not there."""
-
-
-class PeerVerdict(msgspec.Struct, frozen=True, gc=False):
-    """Why one peer does not get a route."""
-
-    peer: str
-    reason: PeerReason
-
-
-class AdvertisementVerdict(msgspec.Struct, frozen=True, gc=False):
-    """How one advertisement of the pool stands to the service on this node."""
-
-    advertisement: str
-    reason: AdvertisementReason | None = None
-    """None if it makes routes, as far as it is up to the advertisement."""
-    detail: str = ""
-
-
-class BgpRoute(msgspec.Struct, frozen=True, gc=False):
-    """One address of the service as one advertisement has it."""
-
-    advertisement: str
-    address: str
-    prefix: str
-    """Canonical text with length: the address as far as the aggregation length goes."""
-    peers: tuple[str, ...]
-    """Who gets it, sorted."""
-    local_pref: int = 0
-    as_path_prepend: int = 0
-    communities: tuple[Community, ...] = ()
-    """Ascending."""
-    unsent: tuple[PeerVerdict, ...] = ()
-    """Who does not get it, by name."""
-
-
-class BgpDecision(msgspec.Struct, frozen=True):
-    """Everything there is to say about announcing one service by BGP from one node."""
-
-    service: str
-    """`namespace/name`."""
-    reason: BgpReason | None
-    """None if it is announced, be it that nobody is there to hear it."""
-    detail: str = ""
-    addresses: tuple[str, ...] = ()
-    """Canonical text, in the order of the status."""
-    pool: str = ""
-    routes: tuple[BgpRoute, ...] = ()
-    is_leaving: bool = False
-    """The routes are on their way out, for the reason that is told."""
-    verdicts: tuple[AdvertisementVerdict, ...] = ()
-    """Of every advertisement of the pool, in its order."""
-
-    @property
-    def peers(self) -> tuple[str, ...]:
-        """Give who is told of the service, sorted."""
-        if self.reason is not None:
-            return ()
-        return tuple(sorted({peer for route in self.routes for peer in route.peers}))
 
 
 def plan_bgp(  # noqa: PLR0913 (all facts the decision rests on, by keyword)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from mercurylb.config.community import Community
-    from mercurylb.plan.bgp import BgpDecision, BgpRoute
+    from mercurylb.plan.bgp_decision import BgpDecision, BgpRoute
 
 UNION_MAX: Final = 255
 """Communities of one prefix, the lowest ones."""

@@ -13,7 +13,8 @@ import msgspec
 from mercurylb.api.node import EXCLUDE_LABEL
 from mercurylb.api.service import LOCAL
 from mercurylb.config.problem import clip
-from mercurylb.plan.bgp import BgpDecision, BgpReason, BgpSite, PeerReason
+from mercurylb.plan.bgp import BgpSite
+from mercurylb.plan.bgp_decision import BgpDecision, BgpReason, PeerReason
 from mercurylb.plan.cause import Cause, CauseCode
 from mercurylb.plan.request import listed
 

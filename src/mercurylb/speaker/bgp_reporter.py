@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mercurylb.api.service_bgp_status import ServiceBGPStatus
     from mercurylb.kube.store import Store
     from mercurylb.kube.writer import Writer
-    from mercurylb.plan.bgp import BgpReason
+    from mercurylb.plan.bgp_decision import BgpReason
     from mercurylb.speaker.l2_status import Author
     from mercurylb.speaker.metrics import SpeakerMetrics
     from mercurylb.speaker.view import Step, View

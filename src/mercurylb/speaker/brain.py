@@ -33,7 +33,7 @@ from mercurylb.kube.patience import through_outages
 from mercurylb.kube.watch import Selection
 from mercurylb.kube.writer import Writer
 from mercurylb.net.channel import Channel
-from mercurylb.plan.bgp import BgpReason
+from mercurylb.plan.bgp_decision import BgpReason
 from mercurylb.plan.desired import Observation, Renewal
 from mercurylb.plan.layer2 import Layer2Reason
 from mercurylb.speaker.bgp_backend import make_backend
@@ -53,7 +53,7 @@ from mercurylb.telemetry.daemon import (
     start_servers,
     stop_on_signal,
 )
-from mercurylb.telemetry.flags import FlagError
+from mercurylb.telemetry.daemon_flags import known_namespace, known_pod
 from mercurylb.telemetry.metrics import Registry, add_process_metrics
 from mercurylb.telemetry.tls import tls_options_of
 
@@ -86,13 +86,8 @@ def run(settings: SpeakerSettings, sock: socket.socket) -> int:
 async def _run(settings: SpeakerSettings, sock: socket.socket) -> None:
     tls_options_of(settings)  # A bad flag ends the program before anything is asked of anybody.
     credentials = await load_credentials(os.environ)
-    namespace = settings.namespace or credentials.namespace()
-    if not namespace:
-        raise FlagError(
-            "the namespace of the configuration is not known: give --namespace or METALLB_NAMESPACE"
-        )
-    if not settings.pod_name:
-        raise FlagError("the own pod is not known: give --pod-name or METALLB_POD_NAME")
+    namespace = known_namespace(settings.namespace or credentials.namespace())
+    known_pod(settings.pod_name)
     async with KubeClient(credentials, user_agent=f"mercurylb-speaker/{__version__}") as client:
         await _Brain(settings, client, sock, namespace=namespace).run()
 

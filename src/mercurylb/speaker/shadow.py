@@ -7,7 +7,6 @@ the speakers in charge say in their status objects. Who of them lives is what th
 
 from __future__ import annotations
 
-import asyncio
 import os
 import random
 from typing import TYPE_CHECKING
@@ -25,10 +24,10 @@ from mercurylb.speaker.start import backend_of
 from mercurylb.speaker.stores import Identity, watched_stores
 from mercurylb.speaker.view import View
 from mercurylb.telemetry import logs as log
-from mercurylb.telemetry.daemon import run_until_stopped, start_servers, stop_on_signal
+from mercurylb.telemetry.daemon import run_until_stopped
+from mercurylb.telemetry.daemon_flags import known_namespace
 from mercurylb.telemetry.flags import FlagError
-from mercurylb.telemetry.metrics import Registry, add_process_metrics
-from mercurylb.telemetry.shadow import ShadowTeller
+from mercurylb.telemetry.shadow import tell_until_stopped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,11 +43,7 @@ def run(settings: SpeakerSettings) -> int:
 
 async def _run(settings: SpeakerSettings) -> None:
     credentials = await load_credentials(os.environ)
-    namespace = settings.namespace or credentials.namespace()
-    if not namespace:
-        raise FlagError(
-            "the namespace of the configuration is not known: give --namespace or METALLB_NAMESPACE"
-        )
+    namespace = known_namespace(settings.namespace or credentials.namespace())
     if not settings.node_name:
         raise FlagError("must specify --node-name or METALLB_NODE_NAME")
     async with KubeClient(credentials, user_agent=f"mercurylb-speaker/{__version__}") as client:
@@ -89,26 +84,14 @@ class _Shadow:
 
     async def run(self) -> None:
         """Look, tell, and wait for the next change."""
-        registry = Registry()
-        add_process_metrics(registry)
-        teller = ShadowTeller(registry)
-        informers = self._informers
-        async with asyncio.TaskGroup() as group:
-            group.create_task(stop_on_signal())
-            start_servers(
-                group,
-                self._settings,
-                registry,
-                authorize=AccessReviewer(self._client, log=log).status_of,
-                ready={"caches": lambda: "" if informers.has_synced else "not filled yet"},
-            )
-            informers.start(group)
-            log.info("shadow.started", node=self._node)
-            await informers.wait_synced()
-            log.info("speaker.caches_filled")
-            while True:
-                teller.step(self._look())
-                await teller.pause(informers.wakeup.wait)
+        await tell_until_stopped(
+            self._settings,
+            self._informers,
+            self._look,
+            authorize=AccessReviewer(self._client, log=log).status_of,
+            on_filled=lambda: log.info("speaker.caches_filled"),
+            node=self._node,
+        )
 
     def _look(self) -> Iterator[Difference]:
         step = self._view.step(())

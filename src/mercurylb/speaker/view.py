@@ -18,7 +18,8 @@ from mercurylb.config.compilation import compile_config
 from mercurylb.config.problem import Code, Problem, summarize
 from mercurylb.config.resources import NATIVE, Resources, extras_of, for_speaker
 from mercurylb.errors import ParseError
-from mercurylb.plan.bgp import BgpDecision, BgpReason, BgpSite
+from mercurylb.plan.bgp import BgpSite
+from mercurylb.plan.bgp_decision import BgpDecision, BgpReason
 from mercurylb.plan.bgp_peers import peers_for
 from mercurylb.plan.bgp_routes import RouteTable
 from mercurylb.plan.bgp_wanted import BgpWanted

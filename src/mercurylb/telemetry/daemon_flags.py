@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from mercurylb.telemetry.flags import Flag, is_port, one_of
+from mercurylb.telemetry.flags import Flag, FlagError, is_port, one_of
 from mercurylb.telemetry.logs import LEVELS
 
 DAEMON_FLAGS: Final = (
@@ -41,3 +41,19 @@ DAEMON_FLAGS: Final = (
         "run beside another load balancer: write and announce nothing, log what would differ",
     ),
 )
+
+
+def known_namespace(namespace: str | None) -> str:
+    """Return the namespace of the configuration; raise FlagError if flag and pod are silent."""
+    if not namespace:
+        raise FlagError(
+            "the namespace of the configuration is not known: give --namespace or METALLB_NAMESPACE"
+        )
+    return namespace
+
+
+def known_pod(pod_name: str) -> str:
+    """Return the name of the program's own pod; raise FlagError if it was not told."""
+    if not pod_name:
+        raise FlagError("the own pod is not known: give --pod-name or METALLB_POD_NAME")
+    return pod_name

@@ -70,7 +70,6 @@ class Handover:
         self._wanted_at = 0.0
         self._targets: Mapping[str, Target | None] = {}
         self._trusted_at: float | None = None
-        self._switched_at: float | None = None
         self._extra_at: dict[str, float] = {}
 
     def on_material(self, material: Material, now: float) -> list[Effect]:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     Private = Callable[..., Node]
 
 _TCP_AO_ADD_KEY = 38
+SYN_AGAIN_S = 1.5
+"""By then a kernel has repeated its SYN, which it does after a second."""
 
 
 def test_the_network_has_no_way_out(bgp_network: Network) -> None:
@@ -68,7 +70,7 @@ def test_wrong_password(router: Router, meet: Meet) -> None:
         neighbor={"password": "s3same"},
         settings={"password": password("sesame")},
     )
-    time.sleep(1.5)  # Nothing comes of it, and nothing says so: the kernel drops the segments.
+    time.sleep(SYN_AGAIN_S)  # Nothing comes of it, and nothing says so: the kernel drops it all.
     assert not link.view.is_established
     assert link.report.state != "Established"
     link.change(password=password("s3same"))
@@ -115,7 +117,7 @@ def test_gtsm(router: Router, meet: Meet) -> None:
 def test_gtsm_distance(router: Router, meet: Meet) -> None:
     """A router behind a hop is too far for a limit of one hop, and near enough for two."""
     link = meet(router, waits=False, is_far=True, settings={"gtsm_hops": 1})
-    time.sleep(1.5)  # Nothing comes of it, and nothing says so: the kernel drops the segments.
+    time.sleep(SYN_AGAIN_S)  # Nothing comes of it, and nothing says so: the kernel drops it all.
     assert not link.view.is_established
     link.router.add(msgspec.structs.replace(link.neighbor, hop_count=255))
     link.change(gtsm_hops=2)

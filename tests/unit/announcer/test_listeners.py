@@ -11,7 +11,7 @@ from mercurylb.announcer import listeners
 from mercurylb.announcer.listeners import Listeners
 from mercurylb.bgp.settings import Key, PeerSettings
 from mercurylb.errors import LinkError
-from mercurylb.net.tcp import Listener
+from mercurylb.net.tcp_listener import Listener
 
 if TYPE_CHECKING:
     import pytest

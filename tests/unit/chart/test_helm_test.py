@@ -6,6 +6,9 @@ from typing import Any
 
 import pytest
 
+from mercurylb.cli.verify_evidence import DEFINITIONS, FRR_DEFINITION
+
+FRR_DEFINITION_PARTS = FRR_DEFINITION.partition(".")[2], FRR_DEFINITION.partition(".")[0]
 NAME = "metallb-test"
 HOOKS = {
     ("ServiceAccount", NAME),
@@ -77,6 +80,17 @@ def test_it_changes_nothing_and_sees_no_secret_of_others(render: Any) -> None:
             if "secrets" in rule["resources"]:
                 assert kind == "Role"
                 assert rule["resourceNames"] == ["metallb-memberlist"]
+
+
+@pytest.mark.parametrize(
+    ("group", "kind"), [(each.group, each.plural) for each in DEFINITIONS] + [FRR_DEFINITION_PARTS]
+)
+def test_it_may_look_at_every_definition(render: Any, group: str, kind: str) -> None:
+    """Also at that of frr-k8s: `verify` skips no definition for want of a right."""
+    rules = render({"frrk8s": {"enabled": True}}, tests=True)["ClusterRole", NAME]["rules"]
+    (rule,) = [it for it in rules if "customresourcedefinitions" in it["resources"]]
+    assert (rule["apiGroups"], rule["verbs"]) == (["apiextensions.k8s.io"], ["get"])
+    assert f"{kind}.{group}" in rule.get("resourceNames", [f"{kind}.{group}"])
 
 
 @pytest.mark.parametrize("create", [True, False])

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 import yaml
 
+from tests.unit.chart.conftest import ROOT
+
+FIRST_SERVICE = ROOT / "docs" / "first-service.md"
 FRR = {"speaker": {"frr": {"enabled": True}}}
 
 
 @pytest.mark.rule("install-5.note")
 def test_the_notes_say_what_to_do_next(notes: Any) -> None:
-    """With an example that can be applied, and the command that checks the installation."""
+    """With the example of the documents, and the command that checks the installation."""
     text = notes(release="foo")
     assert "installed as release foo in namespace metallb" in text
     example = text.partition("kubectl apply -f:\n")[2].partition("\n\n  helm")[0]
@@ -20,6 +24,8 @@ def test_the_notes_say_what_to_do_next(notes: Any) -> None:
     pool, advertisement = yaml.safe_load_all("\n".join(lines))
     assert pool["kind"] == "IPAddressPool"
     assert advertisement["spec"]["ipAddressPools"] == [pool["metadata"]["name"]]
+    blocks = re.findall(r"```yaml title=.*\n((?s:.*?))```", FIRST_SERVICE.read_text())
+    assert [pool, advertisement] == [yaml.safe_load(block) for block in blocks[:2]]
     told = "helm test foo --namespace metallb || kubectl -n metallb logs foo-metallb-test"
     assert told in text
     assert "kubectl -n metallb get configurationstates" in text

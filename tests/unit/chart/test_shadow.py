@@ -94,3 +94,43 @@ def test_nobody_speaks_bgp_in_it(render: Any) -> None:
     """frr-k8s would announce what it is told, so it is refused."""
     with pytest.raises(HelmError, match=r"shadow, frrk8s\.enabled"):
         render({**SHADOW, "frrk8s": {"enabled": True}})
+
+
+def test_it_rings_no_alarm_and_forbids_nothing(render: Any) -> None:
+    """Its metrics are not those of an installation, and the namespace is the other one's."""
+    values = {
+        "prometheus": {"prometheusRule": {"enabled": True}},
+        "networkpolicies": {"enabled": True, "defaultDeny": True},
+    }
+    rules = {("PrometheusRule", "metallb")}
+    policies = {("NetworkPolicy", name) for name in ("controller", "default-deny")}
+    assert rules | policies <= set(render(values))
+    objects = render({**SHADOW, **values}, tests=True)
+    assert not (rules | policies) & set(objects)
+
+
+@pytest.mark.parametrize(("port", "is_open"), [(9120, True), (0, False)])
+def test_it_works_where_the_other_forbids_the_rest(
+    render: Any, port: int, *, is_open: bool
+) -> None:
+    """Its pods and its test may ask the API server, by policies with names of the release's own."""
+    values = {
+        "networkpolicies": {"enabled": True, "apiPort": 443},
+        "prometheus": {"metricsPort": port},
+    }
+    objects = render({**SHADOW, **values}, release="shadow", tests=True)
+    found = {name for kind, name in objects if kind == "NetworkPolicy"}
+    assert found == {"shadow-metallb-shadow", "shadow-metallb-test"}
+    spec = objects["NetworkPolicy", "shadow-metallb-shadow"]["spec"]
+    for name in found:
+        policy = objects["NetworkPolicy", name]["spec"]
+        assert policy["egress"] == [{"ports": [{"protocol": "TCP", "port": 443}]}]
+        assert set(policy["policyTypes"]) == {"Ingress", "Egress"}
+    metrics = [{"ports": [{"protocol": "TCP", "port": "metricshttps"}]}]
+    assert spec["ingress"] == (metrics if is_open else [])
+    (chosen,) = spec["podSelector"]["matchExpressions"]
+    for kind, component in (("Deployment", "controller"), ("DaemonSet", "speaker")):
+        template = objects[kind, f"shadow-metallb-{component}"]["spec"]["template"]
+        labels = template["metadata"]["labels"]
+        assert spec["podSelector"]["matchLabels"].items() <= labels.items()
+        assert (chosen["operator"], labels[chosen["key"]] in chosen["values"]) == ("In", True)

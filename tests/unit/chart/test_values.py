@@ -230,6 +230,23 @@ def test_wrong_values_are_refused_by_the_schema(
     assert f"- {named}: " in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "name", ["imageRegistri", "ImageRegistry", "imageregistry", "mageRegistry"]
+)
+def test_a_slip_below_global_is_told(render: Any, name: str) -> None:
+    """What all charts share may hold anything, but not nearly what ours is called."""
+    with pytest.raises(HelmError, match="cannot be honoured") as caught:
+        render({"global": {name: "mirror.example"}})
+    told = f"  - global.{name}: no such value; did you mean global.imageRegistry?\n"
+    assert told in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["imagePullSecrets", "registry", "imageRegistryMirror", "domain"])
+def test_what_other_charts_have_below_global_is_left_to_them(render: Any, name: str) -> None:
+    """An umbrella chart's own keys do no harm."""
+    assert render({"global": {name: "x"}}) == render()
+
+
 def test_values_that_ask_for_nothing_are_accepted(render: Any) -> None:
     """Defaults of MetalLB's chart, written out, and keys of umbrella charts do no harm."""
     expected = render()

@@ -69,13 +69,17 @@ def test_shells_can_complete(shell: str) -> None:
             program, env=environment, capture_output=True, text=True, check=True
         )
         assert "_MERCURYLB_COMPLETE" in script.stdout
-    for words, wanted in (("mercurylb ", "explain"), ("mercurylb validate -o ", "sarif")):
+    for words, wanted in (
+        ("mercurylb ", "explain"),
+        ("mercurylb validate -o ", "sarif"),
+        ("mercurylb snapshot --name", "--namespace"),
+    ):
         count = len(words.split()) if words.endswith(" ") else len(words.split()) - 1
         environment = {
             **os.environ,
             "_MERCURYLB_COMPLETE": f"{shell}_complete",
             "COMP_WORDS": words,
-            "COMP_CWORD": "" if shell == "fish" else str(count),
+            "COMP_CWORD": words.rpartition(" ")[2] if shell == "fish" else str(count),
         }
         done = subprocess.run(program, env=environment, capture_output=True, text=True, check=True)
         assert wanted in done.stdout

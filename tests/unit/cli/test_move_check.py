@@ -154,9 +154,9 @@ VALID = {"status": {"result": "Valid"}}
 INVALID = {"status": {"result": "Invalid", "errorSummary": "no"}}
 
 
-def backend(name: str) -> Json:
+def backend(name: str, *args: str) -> Json:
     """Give speakers with a backend."""
-    found = workload("DaemonSet", "speaker")
+    found = workload("DaemonSet", "speaker", *args)
     env = found["spec"]["template"]["spec"]["containers"][0]["env"]
     env.append({"name": "METALLB_BGP_TYPE", "value": name})
     return found
@@ -286,6 +286,81 @@ def test_what_is_told(run: Run, objects: list[Json], check: str, verdict: str, w
     assert told, found[check]
     assert all(each["advice"] for each in told)
     assert code == any(each["verdict"] == "problem" for many in found.values() for each in many)
+
+
+EXTERNAL = backend("frr-k8s", "--frrk8s-namespace=frr-k8s-system")
+BY_VARIABLE = backend("frr-k8s")
+BY_VARIABLE["spec"]["template"]["spec"]["containers"][0]["env"].append(
+    {"name": "FRRK8S_NAMESPACE", "value": "frr-k8s-system"}
+)
+KEEPS_EXTERNAL = "frrk8s.external=true,frrk8s.namespace=frr-k8s-system"
+
+
+@pytest.mark.parametrize(
+    ("speakers", "peers", "command", "advice"),
+    [
+        pytest.param(
+            backend("frr-k8s"),
+            [PEER],
+            "--reset-then-reuse-values --set frrk8s.enabled=true`",
+            "keep it by frrk8s.enabled=true",
+            id="frr-k8s, the default there",
+        ),
+        pytest.param(
+            backend("frr-k8s"),
+            [],
+            "--reset-then-reuse-values`",
+            "unless kept by frrk8s.enabled=true",
+            id="frr-k8s that nobody uses",
+        ),
+        pytest.param(
+            EXTERNAL, [PEER], "--reset-then-reuse-values`", KEEPS_EXTERNAL, id="external by flag"
+        ),
+        pytest.param(
+            BY_VARIABLE, [PEER], "--reset-then-reuse-values`", KEEPS_EXTERNAL, id="by environment"
+        ),
+        pytest.param(EXTERNAL, [], "--reset-then-reuse-values`", KEEPS_EXTERNAL, id="unused"),
+        pytest.param(
+            backend("frr"),
+            [PEER],
+            "--reset-then-reuse-values`",
+            "keep it by speaker.frr.enabled=true",
+            id="frr, which is in the release's values",
+        ),
+    ],
+)
+def test_how_the_backend_is_kept_is_told(
+    run: Run, speakers: Json, peers: list[Json], command: str, advice: str
+) -> None:
+    """The command has the value that is needed; a foreign frr-k8s stays foreign."""
+    _, found = checked(run, [*replaced(SPEAKER, speakers), *peers])
+    assert command in found["installed-by"][0]["message"]
+    (told,) = found["bgp"]
+    assert advice in told["advice"]
+    if "external" in advice:
+        assert "frrk8s.enabled" not in str(found)
+
+
+@pytest.mark.parametrize(
+    ("speakers", "folder"),
+    [
+        (workload("DaemonSet", "speaker"), "config/native`"),
+        (backend("frr"), "config/frr`"),
+        (backend("frr-k8s"), "config/frr-k8s`"),
+        (EXTERNAL, "config/frr-k8s-external`"),
+    ],
+    ids=["native", "frr", "frr-k8s", "external"],
+)
+def test_the_manifests_that_are_like_theirs_are_named(
+    run: Run, speakers: Json, folder: str
+) -> None:
+    """What was installed by manifests is replaced by ours with the same backend."""
+    objects = replaced(SPEAKER, deepcopy(speakers))
+    for each in objects[:2]:
+        component = each["metadata"]["labels"]["app.kubernetes.io/component"]
+        each["metadata"]["labels"] = {"app": "metallb", "component": component}
+    _, found = checked(run, objects)
+    assert f"kubectl apply -k {folder}" in found["installed-by"][0]["message"]
 
 
 def test_somebody_else_who_announces_is_told(run: Run) -> None:

@@ -153,6 +153,41 @@ def test_what_may_be_in_other_files_is_a_warning() -> None:
     assert found(text, backend="frr") == [("bfd-profile-missing", 8, "warning")]
 
 
+PEER_WITH_SECRET = other(
+    "BGPPeer",
+    "myASN: 1\npeerASN: 2\npeerAddress: 192.0.2.1\npasswordSecret: {name: router}",
+    version="metallb.io/v1beta2",
+)
+
+
+def secret(*fields: str) -> str:
+    """Make the secret of a peer's password, as people write it."""
+    head = "apiVersion: v1\nkind: Secret\nmetadata: {name: router, namespace: metallb-system}"
+    return "\n".join([head, "type: kubernetes.io/basic-auth", *fields, ""])
+
+
+@pytest.mark.parametrize(
+    ("fields", "codes"),
+    [
+        (["data: {password: b3Blbg==}"], []),
+        (["stringData: {password: open}"], []),
+        (["data: {username: eA==}", "stringData: {password: open}"], []),
+        (["data: {password: '%'}", "stringData: {password: open}"], []),
+        (["data: {password: '%'}"], ["secret-password"]),
+        (["stringData: {password: ''}"], []),
+        (["stringData: {user: open}"], ["secret-password"]),
+        (["stringData: {password: 5}"], ["secret-missing", "unreadable"]),
+    ],
+)
+def test_passwords_may_be_written_as_text(fields: list[str], codes: list[str]) -> None:
+    """A secret's stringData counts as the API server takes it: encoded, before data so called."""
+    text = f"{PEER_WITH_SECRET}---\n{secret(*fields)}"
+    assert sorted(code for code, *_ in found(text)) == codes
+    assert "open" not in str(
+        take_inventory(parse_documents(text.encode(), source="f.yaml")).items[1].value
+    )
+
+
 def test_the_backend_decides() -> None:
     """What a backend cannot do is a mistake for that backend only."""
     text = other("BGPAdvertisement", "asPathPrepend: 2")

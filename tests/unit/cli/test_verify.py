@@ -296,6 +296,14 @@ def test_what_may_not_be_read_is_skipped(field: str) -> None:
     assert not has_problem(findings)
 
 
+def idle(workload: Json) -> Json:
+    """Give a workload that runs on no node, as what is left of one that was moved from."""
+    if workload["kind"] == "Deployment":
+        workload["spec"]["replicas"] = 0
+        return workload
+    return {**workload, "status": {"desiredNumberScheduled": 0}}
+
+
 @pytest.mark.parametrize(
     ("second", "verdict"),
     [
@@ -304,10 +312,13 @@ def test_what_may_not_be_read_is_skipped(field: str) -> None:
         (speakers("other", "--shadow=false"), BAD),
         (speakers("other", "--lb-class=b"), Verdict.OK),
         (speakers("other", "--port=1"), BAD),
+        (idle(speakers("other")), Verdict.OK),
+        (controller("other"), BAD),
+        (idle(controller("other")), Verdict.OK),
     ],
 )
 def test_two_products_may_share_a_cluster(second: Json, verdict: Verdict) -> None:
-    """A shadow, or one with a class of its own, takes nothing from the other."""
+    """A shadow, or one with a class of its own or without pods, takes nothing from the other."""
     findings = judge(changed(workloads=Look((controller(), speakers(), second))))
     assert [each.verdict for each in findings if each.check == "one-product"] == [verdict]
 

@@ -7,7 +7,7 @@ import random
 from typing import Any
 
 from tests.lab.kill_judge import read_pool
-from tests.lab.kill_run import BLOCKS, Stream, block_range
+from tests.lab.kill_stream import BLOCKS, Stream, block_range
 
 
 def played(seed: int, count: int = 2000) -> list[str]:

@@ -253,3 +253,12 @@ class Company:
     def agree_on(self, names: str) -> bool:
         """Return whether all who run hold exactly these for alive."""
         return all(machine.live() == set(names) for machine in self.nodes.values())
+
+
+def company(names: str = "abc") -> Company:
+    """Return some that are up and agree, for a while."""
+    made = Company(names)
+    made.start(*names)
+    made.run(3.0)
+    assert made.agree_on(names)
+    return made

@@ -14,7 +14,8 @@ import pytest
 from mercurylb.bgp.settings import Key
 from mercurylb.errors import LinkError
 from mercurylb.net import tcp
-from mercurylb.net.tcp import Connection, Dial, Listener
+from mercurylb.net.tcp import Connection, Dial
+from mercurylb.net.tcp_listener import Listener
 from mercurylb.net.tcp_option import TcpSettings
 from mercurylb.net.turns import Turns
 

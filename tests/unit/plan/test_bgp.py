@@ -9,7 +9,8 @@ import pytest
 
 from mercurylb.config.model import Config
 from mercurylb.config.resources import FRR_K8S
-from mercurylb.plan.bgp import BgpDecision, BgpReason, PeerReason, PeerVerdict, plan_bgp
+from mercurylb.plan.bgp import plan_bgp
+from mercurylb.plan.bgp_decision import BgpDecision, BgpReason, PeerReason, PeerVerdict
 from tests.unit.config.objects import bgp, config_of, peer
 from tests.unit.plan.cluster import endpoints, node, on, pool, service
 

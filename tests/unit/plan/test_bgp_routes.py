@@ -8,7 +8,7 @@ import pytest
 
 from mercurylb.bgp.route import RouteGroup
 from mercurylb.config.community import parse_community
-from mercurylb.plan.bgp import BgpDecision, BgpReason, BgpRoute
+from mercurylb.plan.bgp_decision import BgpDecision, BgpReason, BgpRoute
 from mercurylb.plan.bgp_routes import UNION_MAX, RouteTable
 
 

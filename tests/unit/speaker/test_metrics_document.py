@@ -21,6 +21,7 @@ from mercurylb.telemetry.api_metrics import add_api_metrics
 from mercurylb.telemetry.metrics import Registry, add_process_metrics
 from mercurylb.telemetry.shadow import ShadowTeller
 from mercurylb.webhook.service import WebhookService
+from tests.lab.prometheus_rows import frrk8s_client_rows, frrk8s_rows
 
 ROOT = Path(__file__).resolve().parents[3]
 DOCUMENT = ROOT / "docs" / "metrics.md"
@@ -127,6 +128,16 @@ def test_alerts_and_dashboards_ask_for_what_there_is() -> None:
     asked = {name for text in texts for name in NAME.findall(text)}
     assert asked - known == set()
     assert any(name.startswith("frrk8s_") for name in asked)
+
+
+@pytest.mark.rule("metrics-1.2.frr-k8s")
+def test_what_frr_k8s_tells_is_documented() -> None:
+    """The families, types and labels that a real Prometheus finds there, and no others."""
+    lines = DOCUMENT.read_text().splitlines()
+    rows = [cells(line)[:3] for line in lines if line.startswith("| `frrk8s_")]
+    scraped = [*frrk8s_rows("", instance="", peer=""), *frrk8s_client_rows("")]
+    found = [[it.name, it.kind, ", ".join(name for name, _ in it.labels)] for it in scraped]
+    assert sorted(rows) == sorted(found)
 
 
 def test_every_alert_is_documented() -> None:

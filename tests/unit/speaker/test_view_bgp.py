@@ -16,7 +16,7 @@ from mercurylb.bgp.route import RouteGroup
 from mercurylb.bgp.settings import Key
 from mercurylb.config.resources import FRR, FRR_K8S
 from mercurylb.kube.reflector import Deleted
-from mercurylb.plan.bgp import BgpReason
+from mercurylb.plan.bgp_decision import BgpReason
 from mercurylb.speaker.stores import Identity
 from tests.unit.speaker.bgp_scene import BgpCluster
 from tests.unit.speaker.test_view import ADDRESS

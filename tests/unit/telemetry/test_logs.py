@@ -23,10 +23,9 @@ def stream() -> Iterator[io.StringIO]:
     out = io.StringIO()
     log.configure(log.Level.DEBUG, stream=out, clock=lambda: 1_700_000_000.25)
     yield out
+    log.configure(log.Level.INFO)
     root.handlers[:] = handlers
     root.setLevel(level)
-    log.configure(log.Level.NONE)
-    root.handlers[:] = handlers
 
 
 def lines(stream: io.StringIO) -> list[dict[str, Any]]:

@@ -12,41 +12,36 @@ is not signed, repeats a sequence, or comes from somebody who is no member.
 from __future__ import annotations
 
 import collections
-import math
 from typing import TYPE_CHECKING
 
 from mercurylb.errors import WireError
 from mercurylb.membership.fast import codec
-from mercurylb.membership.fast.codec import NEVER, Beat, Flag, Query, Receipt, Report, Status
+from mercurylb.membership.fast.codec import Beat, Flag, Query, Receipt, Report, Status
 from mercurylb.membership.fast.effect import (
-    Accused,
     Answer,
     FastEffect,
     Found,
     Greet,
-    HearsUs,
-    Proven,
     Reached,
     Stalled,
     Stranger,
 )
+from mercurylb.membership.fast.hearsay import Hearsay
 from mercurylb.membership.fast.inquiry import Inquiry
 from mercurylb.membership.fast.notice import Hello, Leaving, Notices, Sentence
 from mercurylb.membership.fast.patience import FastTiming
 from mercurylb.membership.fast.roster import Roster
+from mercurylb.membership.fast.standing import Standing
 from mercurylb.membership.fast.voice import Voice
 from mercurylb.membership.member import DownReason, ProbeKernel, SendDatagram
 
 if TYPE_CHECKING:
     from mercurylb.membership.fast.contact import Contact
 
-GREET_INTERVAL_S = 0.05
 REACHED_INTERVAL_S = 1.0
 QUIET_INTERVALS = 1.5
 """Whoever has not been heard for so many intervals is asked to answer."""
 STORY_MAX = 64
-
-_REASONS = {reason.value: reason for reason in (DownReason.SILENT, DownReason.GONE, DownReason.ILL)}
 
 
 class FastDetector:
@@ -69,12 +64,21 @@ class FastDetector:
         self._inquiry = Inquiry(
             self._voice, self._roster, self._notices, timing=self._timing, tell=self._note
         )
+        self._standing = Standing(self._voice, self._notices)
         self._beat_at: float | None = None
         self.heard_at: float | None = None
         """When any of ours was heard last."""
         self.refused: collections.Counter[str] = collections.Counter()
         """Datagrams that were not believed, by a short word."""
         self.story: collections.deque[tuple[float, str]] = collections.deque(maxlen=STORY_MAX)
+        self._hearsay = Hearsay(
+            self._voice,
+            self._roster,
+            self._inquiry,
+            timing=self._timing,
+            refused=self.refused,
+            tell=self._note,
+        )
 
     # --- ourselves ---------------------------------------------------------------------------
 
@@ -131,11 +135,7 @@ class FastDetector:
 
     def ask_all(self) -> list[FastEffect]:
         """Ask those near us at once what they believe about us; `Proven` comes of it."""
-        effects: list[FastEffect] = []
-        for contact in self.near():
-            contact.mark = contact.sequence + 1
-            effects.append(self._voice.beat(contact, Flag.ASKS))
-        return effects
+        return [self._standing.ask(contact) for contact in self.near()]
 
     # --- the others --------------------------------------------------------------------------
 
@@ -328,11 +328,11 @@ class FastDetector:
             case Beat():
                 return self._take_beat(contact, datagram, now)
             case Query():
-                return self._take_query(contact, datagram, now)
+                return self._hearsay.on_query(contact, datagram, now)
             case Report():
                 self._inquiry.on_report(contact, datagram, now)
             case codec.Verdict():
-                return self._take_verdict(contact, datagram, now)
+                return self._hearsay.on_verdict(contact, datagram, now)
             case Receipt():
                 self._notices.on_receipt(
                     datagram.accused, datagram.accused_incarnation, contact.node
@@ -353,7 +353,7 @@ class FastDetector:
                 )
             contact.view_status = Status(beat.status)
             contact.view_incarnation = beat.status_incarnation
-            effects += self._take_view(contact, beat, now)
+            effects += self._standing.on_view(contact, beat, now)
             is_due = now >= contact.reached_at + REACHED_INTERVAL_S
             if contact.status is Status.DEAD and not is_leaving and self._voice.is_up and is_due:
                 contact.reached_at = now
@@ -362,85 +362,6 @@ class FastDetector:
         if beat.flags & Flag.ASKS or is_unknown:
             effects.append(Answer(contact.node, contact.address))
         return effects
-
-    def _take_view(self, contact: Contact, beat: Beat, now: float) -> list[FastEffect]:
-        """Draw the consequences of what a node believes about us."""
-        voice = self._voice
-        status, incarnation = contact.view_status, contact.view_incarnation
-        if voice.is_leaving and status is not Status.ALIVE:
-            self._notices.on_answer(Leaving(), contact.node)
-        if not voice.is_up:
-            return []
-        if status in (Status.DEAD, Status.LEFT) and incarnation >= voice.incarnation:
-            return [Accused(incarnation, contact.node)]
-        effects: list[FastEffect] = []
-        if status is Status.ALIVE and incarnation >= voice.risen_incarnation:
-            self._notices.on_answer(Hello(), contact.node)
-            if not contact.hears_us:
-                contact.hears_us = True
-                effects.append(HearsUs(contact.node))
-            if contact.mark and beat.echo_sequence >= contact.mark:
-                contact.mark = 0
-                effects.append(Proven(contact.node))
-        is_known = status is Status.ALIVE and incarnation >= voice.incarnation
-        if not is_known and now >= contact.greeted_at + GREET_INTERVAL_S:
-            contact.greeted_at = now
-            effects.append(Greet(contact.node))
-        return effects
-
-    def _take_query(self, contact: Contact, query: Query, now: float) -> list[FastEffect]:
-        accused = self._roster.get(query.accused)
-        if contact.status is not Status.ALIVE or accused is contact:
-            return []
-        heard_ms = kernel_ms = refused_ms = NEVER
-        if accused is not None:
-            heard_ms = _age_ms(accused.heard_at, now)
-            if not accused.is_watched and heard_ms >= self._timing.fresh_s * 1000:
-                heard_ms = NEVER  # Who does not watch is no witness of silence.
-            kernel_ms = _age_ms(accused.kernel_at, now)
-            if accused.refusals:
-                refused_ms = _age_ms(accused.refused_at, now)
-        return [
-            self._voice.report(
-                contact,
-                query.accused,
-                heard_ms=heard_ms,
-                kernel_ms=kernel_ms,
-                refused_ms=refused_ms,
-            )
-        ]
-
-    def _take_verdict(
-        self, contact: Contact, verdict: codec.Verdict, now: float
-    ) -> list[FastEffect]:
-        """Believe it of a member, unless we know better or nobody bears him witness."""
-        if contact.status is not Status.ALIVE:
-            return self._refuse("verdictOfNoMember")
-        receipt = self._voice.receipt(contact, verdict)
-        if verdict.accused == self._voice.node:
-            is_old = verdict.accused_incarnation < self._voice.incarnation
-            if is_old or not self._voice.is_up:
-                return [receipt]
-            return [Accused(verdict.accused_incarnation, contact.node), receipt]
-        accused = self._roster.get(verdict.accused)
-        reason = _REASONS.get(verdict.reason)
-        if reason is None or accused is None or not self._is_believable(accused, verdict, now):
-            return [receipt]
-        if self._timing.is_strict and self._is_weak(contact, verdict):
-            return self._inquiry.open(accused, now, told=reason)
-        self._note(now, f"{accused.node} is dead: {reason.value}, says {contact.node}")
-        return [Found(accused.node, accused.incarnation, reason, is_told=True), receipt]
-
-    def _is_believable(self, accused: Contact, verdict: codec.Verdict, now: float) -> bool:
-        is_heard = accused.heard_at is not None and now - accused.heard_at < self._timing.fresh_s
-        is_old = accused.incarnation > verdict.accused_incarnation
-        is_own = accused.node == verdict.sender
-        return accused.status is Status.ALIVE and not (is_old or is_heard or is_own)
-
-    def _is_weak(self, contact: Contact, verdict: codec.Verdict) -> bool:
-        """Return whether others could bear witness to a verdict, and nobody does."""
-        others = [name for name in self._roster.observers(verdict.accused) if name != contact.node]
-        return verdict.witness_count == 0 and verdict.reason != "gone" and bool(others)
 
     # --- saying ------------------------------------------------------------------------------
 
@@ -475,7 +396,3 @@ class FastDetector:
 
 def _is_idle(datagram: codec.AnyDatagram) -> bool:
     return isinstance(datagram, Beat) and bool(datagram.flags & Flag.IDLE)
-
-
-def _age_ms(at: float | None, now: float) -> int:
-    return NEVER if at is None or at == -math.inf else max(0, round((now - at) * 1000))

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 
-KEY_SIZE = 32
-
 
 def derive_key(secret: bytes) -> bytes:
     """Return the AES-256 key of a secret, taken as it stands in its file; empty for none."""

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"regexp"
@@ -16,11 +17,14 @@ import (
 	"time"
 )
 
-// A cluster is an API server and who we are to it.
+// A cluster is an API server and who we are to it: by a certificate, or in a pod by a token.
 type cluster struct {
-	server string
-	client *http.Client
+	server    string
+	client    *http.Client
+	tokenFile string
 }
+
+const account = "/var/run/secrets/kubernetes.io/serviceaccount/"
 
 // What is read of any object.
 type object struct {
@@ -53,6 +57,23 @@ type object struct {
 
 func (o object) key() string { return o.Metadata.Namespace + "/" + o.Metadata.Name }
 
+// Inside gives the cluster that our pod runs in, and its namespace.
+func inside() (*cluster, string, error) {
+	certificate, err := os.ReadFile(account + "ca.crt")
+	if err != nil {
+		return nil, "", err
+	}
+	namespace, err := os.ReadFile(account + "namespace")
+	if err != nil {
+		return nil, "", err
+	}
+	authorities := x509.NewCertPool()
+	authorities.AppendCertsFromPEM(certificate)
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: authorities}}
+	server := "https://" + net.JoinHostPort(os.Getenv("KUBERNETES_SERVICE_HOST"), os.Getenv("KUBERNETES_SERVICE_PORT"))
+	return &cluster{server, &http.Client{Transport: transport}, account + "token"}, string(namespace), nil
+}
+
 // Open reads a kubeconfig that has everything embedded, one value a line.
 func open(file string) (*cluster, error) {
 	raw, err := os.ReadFile(file)
@@ -78,7 +99,7 @@ func open(file string) (*cluster, error) {
 	authorities.AppendCertsFromPEM(decoded("certificate-authority-data"))
 	config := &tls.Config{Certificates: []tls.Certificate{pair}, RootCAs: authorities}
 	transport := &http.Transport{TLSClientConfig: config}
-	return &cluster{strings.TrimSuffix(string(value("server")), "/"), &http.Client{Transport: transport}}, nil
+	return &cluster{strings.TrimSuffix(string(value("server")), "/"), &http.Client{Transport: transport}, ""}, nil
 }
 
 func (c *cluster) ask(method, path, kind string, body []byte) (io.ReadCloser, error) {
@@ -87,6 +108,13 @@ func (c *cluster) ask(method, path, kind string, body []byte) (io.ReadCloser, er
 		return nil, err
 	}
 	request.Header.Set("Content-Type", kind)
+	if c.tokenFile != "" {
+		token, err := os.ReadFile(c.tokenFile)
+		if err != nil {
+			return nil, err
+		}
+		request.Header.Set("Authorization", "Bearer "+string(token))
+	}
 	response, err := c.client.Do(request)
 	if err != nil {
 		return nil, err

@@ -13,6 +13,11 @@ import (
 
 // Control gives each service of type LoadBalancer the first free address, and leaves what is given.
 func control(c *cluster, namespace string, stop <-chan os.Signal) error {
+	if name := os.Getenv("METALLB_ML_SECRET_NAME"); name != "" {
+		if err := ensureSecret(c, namespace, name, os.Getenv("METALLB_DEPLOYMENT")); err != nil {
+			return err
+		}
+	}
 	bell := make(chan struct{}, 1)
 	services := c.follow("/api/v1/services", bell)
 	pools := c.follow("/apis/metallb.io/v1beta1/namespaces/"+namespace+"/ipaddresspools", bell)

@@ -3,7 +3,7 @@
 // With METALLB_NODE_NAME it is a speaker: a member of the original library that elects owners and
 // answers ARP by MetalLB's rules. Without it is a controller that gives addresses to services. It
 // takes what the tests need of MetalLB's environment and knows IPv4 and pools of plain ranges only;
-// flags are ignored. It is small, and its own: where it differs from MetalLB the tests do not look.
+// flags are ignored. It runs as a process with KUBECONFIG, or in a pod without. It is small, and its own: where it differs from MetalLB the tests do not look.
 package main
 
 import (
@@ -19,11 +19,14 @@ import (
 func main() {
 	stop := make(chan os.Signal, 2)
 	signal.Notify(stop, syscall.SIGTERM, syscall.SIGINT)
+	namespace := os.Getenv("METALLB_NAMESPACE")
 	cluster, err := open(os.Getenv("KUBECONFIG"))
+	if os.Getenv("KUBECONFIG") == "" {
+		cluster, namespace, err = inside()
+	}
 	if err != nil {
 		fail(err)
 	}
-	namespace := os.Getenv("METALLB_NAMESPACE")
 	if node := os.Getenv("METALLB_NODE_NAME"); node != "" {
 		err = speak(cluster, namespace, node, stop)
 	} else {

@@ -53,10 +53,10 @@ def started() -> Swim:
 def with_member(node: NodeState, swim: Swim | None = None) -> Swim:
     """Return a machine that has been told of a member."""
     swim = swim or started()
-    swim._rules.alive(
+    swim.parts.rules.alive(
         Alive(node.incarnation, node.name, node.addr, node.port, node.meta, node.vsn), 0.0
     )
-    swim._outbox.take()
+    swim.parts.outbox.take()
     return swim
 
 
@@ -241,7 +241,7 @@ def test_somebody_alive_is_asked_once_in_a_while() -> None:
         swim = make(config=config, seed=seed)
         swim.start(0.0)
         with_member(C, with_member(B, swim))
-        swim._rules.suspect(Suspect(1, "c", "x"), 0.0)
+        swim.parts.rules.suspect(Suspect(1, "c", "x"), 0.0)
         times = []
         while len(times) < 3:
             now = swim.next_deadline()

@@ -46,9 +46,9 @@ def started(others: str = "", config: SwimConfig = QUIET) -> Swim:
     swim.start(0.0)
     for name in others:
         addr = bytes((10, 0, 0, ord(name) - ord("a") + 1))
-        swim._rules.alive(Alive(1, name, addr, PORT), 0.0)
-    swim._outbox.take()
-    while swim._broadcasts.take(10_000, overhead=2, limit=1, count_max=99):
+        swim.parts.rules.alive(Alive(1, name, addr, PORT), 0.0)
+    swim.parts.outbox.take()
+    while swim.parts.broadcasts.take(10_000, overhead=2, limit=1, count_max=99):
         pass
     swim._settle(0.0)
     return swim
@@ -285,7 +285,7 @@ def test_suspects_and_the_newly_dead_hear_news_too(
     """So that they can refute; those who left do not."""
     swim = started("b", msgspec.structs.replace(QUIET, probe_interval_s=1000.0))
     tell(swim, accusation, now=1.0)
-    while swim._broadcasts.take(10_000, overhead=2, limit=1, count_max=99):
+    while swim.parts.broadcasts.take(10_000, overhead=2, limit=1, count_max=99):
         pass
     swim._settle(1.0)
     tell(swim, Suspect(1, "a", "c"), now=1.0 + after_s)
@@ -322,7 +322,7 @@ def test_datagrams_keep_their_size(is_piggyback: bool) -> None:  # noqa: FBT001
     swim = started("b", msgspec.structs.replace(QUIET, enable_compression=False))
     for index in range(100):
         alive = Alive(1, f"node-{index}", bytes((10, 1, 0, index)), PORT)
-        swim._rules.alive(alive, 1.0)
+        swim.parts.rules.alive(alive, 1.0)
     swim._settle(1.0)
     effects = tell(swim, Ping(1, "a")) if is_piggyback else [e for _, e in run(swim, 1.2)]
     sizes = [len(e.payload) for e in effects if isinstance(e, SendDatagram)]
@@ -403,7 +403,7 @@ def test_usual_lateness_costs_nothing() -> None:
     tell(swim, Suspect(1, "b", "c"), now=1.0)
     while (deadline := swim.next_deadline()) is not None and deadline < 4.0:
         swim.on_deadline(deadline + 0.4)
-    assert swim._suspicions.next_deadline() == 5.0
+    assert swim.parts.suspicions.next_deadline() == 5.0
 
 
 def test_story_tells_what_happened() -> None:

@@ -52,15 +52,15 @@ def started(
     swim = make(config=config)
     swim.start(0.0)
     for name in others:
-        swim._rules.alive(Alive(incarnation, name, address(name), 7946, vsn=vsn), 0.0)
-    swim._outbox.take()
+        swim.parts.rules.alive(Alive(incarnation, name, address(name), 7946, vsn=vsn), 0.0)
+    swim.parts.outbox.take()
     quiet(swim)
     return swim
 
 
 def quiet(swim: Swim) -> None:
     """Let the news be forgotten."""
-    while swim._broadcasts.take(10_000, overhead=2, limit=1, count_max=99):
+    while swim.parts.broadcasts.take(10_000, overhead=2, limit=1, count_max=99):
         pass
     swim._settle(0.0)
 
@@ -155,7 +155,7 @@ def test_ordinary_ping_has_no_checksum() -> None:
 def test_member_named_like_its_address_gets_a_checksum() -> None:
     """For then memberlist finds its record by the address."""
     swim = started("")
-    swim._rules.alive(Alive(1, "10.0.0.2", address("b"), 7946), 0.0)
+    swim.parts.rules.alive(Alive(1, "10.0.0.2", address("b"), 7946), 0.0)
     quiet(swim)
     _, effects = tick(swim)
     assert first_byte(effects) == wire.Type.HAS_CRC
@@ -317,7 +317,7 @@ def test_failed_probe_costs_what_nacks_are_missing(
 def test_unhealthy_member_waits_longer_but_asks_as_soon() -> None:
     """The interval of a probe is scaled, the timeout is not; the next probe follows at once."""
     swim = started("bcde")
-    swim._awareness.add(2)
+    swim.parts.awareness.add(2)
     begun, ping = begin(swim)
     assert tick(swim)[0] == pytest.approx(begun + 0.5)
     now, effects = tick(swim)
@@ -330,7 +330,7 @@ def test_unhealthy_member_waits_longer_but_asks_as_soon() -> None:
 def test_answered_probe_heals() -> None:
     """One less for each success."""
     swim = started()
-    swim._awareness.add(2)
+    swim.parts.awareness.add(2)
     begun, ping = begin(swim)
     tell(swim, Ack(ping.seq), begun + 0.1)
     assert swim.score == 1

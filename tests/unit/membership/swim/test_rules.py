@@ -51,7 +51,7 @@ def told(effects: list[SwimEffect]) -> list[SwimEffect]:
 
 def gossip(swim: Swim) -> list[Message]:
     """Return the news that wait."""
-    news = swim._broadcasts.take(10_000, overhead=2, limit=99, count_max=99)
+    news = swim.parts.broadcasts.take(10_000, overhead=2, limit=99, count_max=99)
     return [wire.decode(packed) for packed in news]
 
 
@@ -255,8 +255,8 @@ def test_table_is_bounded() -> None:
     now = 1.0
     for index in range(MEMBERS_MAX + 10):
         alive = Alive(1, f"m{index}", b"\x0a\x01" + index.to_bytes(2, "big"), 7946)
-        swim._rules.alive(alive, now)
-        swim._outbox.take()
+        swim.parts.rules.alive(alive, now)
+        swim.parts.outbox.take()
     swim.validate()
     assert len(swim.members()) == MEMBERS_MAX
     assert swim.refused[Refused.MEMBERS] == 11
@@ -316,9 +316,9 @@ def test_suspect_is_dead_when_the_time_is_over() -> None:
     swim = started()
     tell(swim, B)
     tell(swim, Suspect(6, "b", "c"), now=2.0)
-    swim._rules.expire(5.9)
+    swim.parts.rules.expire(5.9)
     assert state(swim) == (State.SUSPECT, 6)
-    swim._rules.expire(6.0)
+    swim.parts.rules.expire(6.0)
     assert state(swim) == (State.DEAD, 6)
     assert Dead(6, "b", "a") in gossip(swim)
 
@@ -379,7 +379,7 @@ def test_death_ends_a_suspicion() -> None:
     tell(swim, B)
     tell(swim, Suspect(5, "b", "c"))
     tell(swim, Dead(5, "b", "c"))
-    assert len(swim._suspicions) == 0
+    assert len(swim.parts.suspicions) == 0
 
 
 # --- about ourselves -----------------------------------------------------------------------------
