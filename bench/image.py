@@ -9,9 +9,8 @@ the CPU time that runtime and programs took until then, which says the same on a
 from __future__ import annotations
 
 import datetime as dt
-import json
 import statistics
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from bench import stage
 from lab import container, imagefile, images
@@ -72,9 +71,7 @@ def _start(lab: LightLab, name: str, host: str, made: Container) -> tuple[float,
 
 def seconds(process: Process, wanted: str) -> float:
     """Read from a log how long it took from the runtime's start to an event."""
-    lines: list[dict[str, Any]] = [
-        json.loads(line) for line in process.log().splitlines() if line.startswith("{")
-    ]
+    lines = process.lines()
     begin = next(line["started_s"] for line in lines if line["event"] == container.STARTED)
     return moment(next(line["ts"] for line in lines if line["event"] == wanted)) - float(begin)
 

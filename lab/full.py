@@ -27,9 +27,9 @@ from lab import (
 from lab.build import apt, helm
 from lab.cluster import Lab
 from lab.console import Console
-from lab.errors import LabError, WaitTimeout
+from lab.errors import WaitTimeout
 from lab.kubenode import Nodes
-from lab.site import Settings, Site, clear
+from lab.site import Settings, Site
 
 if TYPE_CHECKING:
     from lab.apiclient import ApiClient
@@ -89,23 +89,12 @@ class FullLab(Lab):
     @classmethod
     def start(cls, name: str, nodes: int, options: FullOptions) -> FullLab:
         """Bring a full lab up; whatever goes wrong, nothing of it stays."""
-        if options.proxy_mode not in kubeproxy.MODES:
-            raise LabError(
-                f"proxy mode {options.proxy_mode!r}: choose {', '.join(kubeproxy.MODES)}"
-            )
+        kubeproxy.check_mode(options.proxy_mode)
         prepared = prepare(Path(options.chart), has_frr=options.has_frr)
         settings = Settings(name, "full", nodes, options=asdict(options))
         settings.options["bundle"] = str(prepared.bundle)
-        site = Site.create(settings, owned=options.owned)
-        try:
-            with progress.step(f"full lab {name} with {nodes} nodes"):
-                lab = cls._bring_up(site, options)
-            site.mark_up()
-        except BaseException:
-            progress.say(f"full lab {name}: clearing away after a failed start")
-            clear(name)
-            raise
-        return lab
+        with Site.begin(settings, owned=options.owned) as site:
+            return cls._bring_up(site, options)
 
     @classmethod
     def _bring_up(cls, site: Site, options: FullOptions) -> FullLab:

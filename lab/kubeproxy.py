@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from lab import binaries, topology
+from lab.errors import LabError
 
 if TYPE_CHECKING:
     from lab.apiclient import ApiClient
@@ -26,6 +27,12 @@ ROLE_BINDING: Final[dict[str, Any]] = {
         {"kind": "User", "name": "system:kube-proxy", "apiGroup": "rbac.authorization.k8s.io"}
     ],
 }
+
+
+def check_mode(mode: str) -> None:
+    """Raise LabError if there is no such mode."""
+    if mode not in MODES:
+        raise LabError(f"proxy mode {mode!r}: choose {', '.join(MODES)}")
 
 
 def bind_role(api: ApiClient) -> None:

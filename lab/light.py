@@ -32,7 +32,7 @@ from lab.pods import Placed, Pods, rfc3339
 from lab.power import Power
 from lab.programs import Options as ProgramOptions
 from lab.programs import Programs, apply, load_yaml
-from lab.site import Settings, Site, clear
+from lab.site import Settings, Site
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -88,22 +88,12 @@ class LightLab(Lab):
     @classmethod
     def start(cls, name: str, nodes: int, options: LightOptions) -> LightLab:
         """Bring a light lab up; whatever goes wrong, nothing of it stays."""
-        if options.proxy_mode not in (*kubeproxy.MODES, "none"):
-            raise LabError(
-                f"proxy mode {options.proxy_mode!r}: choose {', '.join(kubeproxy.MODES)}"
-            )
+        if options.proxy_mode != "none":
+            kubeproxy.check_mode(options.proxy_mode)
         binaries.kube_dir()
         settings = Settings(name, "light", nodes, options=asdict(options))
-        site = Site.create(settings, owned=options.owned)
-        try:
-            with progress.step(f"light lab {name} with {nodes} nodes"):
-                lab = cls._bring_up(site, options)
-            site.mark_up()
-        except BaseException:
-            progress.say(f"light lab {name}: clearing away after a failed start")
-            clear(name)
-            raise
-        return lab
+        with Site.begin(settings, owned=options.owned) as site:
+            return cls._bring_up(site, options)
 
     @classmethod
     def _bring_up(cls, site: Site, options: LightOptions) -> LightLab:

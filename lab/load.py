@@ -8,7 +8,6 @@ runs before ordinary processes, as a machine of its own would.
 from __future__ import annotations
 
 import itertools
-import json
 import os
 import time
 from collections import Counter
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
 
 RATE: Final = int(os.environ.get("MERCURYLB_LOAD_RATE", "1000"))
 FLOWING_TIMEOUT_S: Final = 20.0
+WAITING_MAX_MS: Final = 500.0
 _COUNTER: Final = itertools.count(1)
 _STOP_S: Final = 10.0
 _URGENCY: Final = 30
@@ -155,9 +155,7 @@ class Load:
         return self._all()[self._since :]
 
     def _all(self) -> list[dict[str, Any]]:
-        text = self._process.log() if self._process is not None else ""
-        whole = text[: text.rfind("\n") + 1]
-        return [json.loads(line) for line in whole.splitlines() if line.startswith("{")]
+        return self._process.lines() if self._process is not None else []
 
     def _await_steady(self) -> None:
         """Wait for half a second without a loss; kube-proxy takes its time with new addresses."""
@@ -170,9 +168,14 @@ class Load:
 
 
 def _is_steady(lines: Sequence[Mapping[str, Any]]) -> bool:
+    """Tell whether all is well, and nobody waits who began before it was."""
     last = lines[-_STEADY:]
     return len(last) == _STEADY and all(
-        line.get("ok") and not line["lost"] and not line["resent"] for line in last
+        line.get("ok")
+        and not line["lost"]
+        and not line["resent"]
+        and line["waiting_ms"] < WAITING_MAX_MS
+        for line in last
     )
 
 

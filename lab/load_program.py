@@ -10,8 +10,10 @@ network did, for a moment.  Requests begin when they are due whatever became of 
 generator that was held up itself makes up for it, and says by how much it was late.
 
 Lines: one for every tenth of a second, ``{"t", "sent", "ok", "lost", "resent", "slowest_ms",
-"gap_ms", "late_ms"}`` (sums since the last line; ``gap_ms`` is the longest time without a success
-that ended in it), and one for every request lost, ``{"t", "end", "error"}``.
+"gap_ms", "late_ms", "waiting_ms"}`` (sums since the last line; ``gap_ms`` is the longest time
+without a success that ended in it, ``waiting_ms`` how long the oldest request under way has
+waited), and one for every request lost, ``{"t", "end", "error", "port", "state"}``: the client's
+port, and the state of its connection by the kernel's number (1 established, 2 SYN sent).
 """
 
 from __future__ import annotations
@@ -149,19 +151,20 @@ class Generator:
         if len(info) == _TCP_INFO_BYTES:
             (again,) = struct.unpack_from("I", info, _TOTAL_RETRANSMISSIONS)
             self._sums["resent"] += again > 0
+        where = {"port": channel.getsockname()[1], "state": info[0]}
         del self._open[channel.fileno()]
         channel.close()
         if error:
-            self._lose(request.begin, error, now)
+            self._lose(request.begin, error, now, **where)
             return
         self._sums["ok"] += 1
         self._slowest_s = max(self._slowest_s, now - request.begin)
         self._gap_s = max(self._gap_s, now - self._success_at)
         self._success_at = now
 
-    def _lose(self, begin: float, error: str, end: float | None = None) -> None:
+    def _lose(self, begin: float, error: str, end: float | None = None, **where: int) -> None:
         self._sums["lost"] += 1
-        _print({"t": round(begin, 6), "end": round(end or begin, 6), "error": error})
+        _print({"t": round(begin, 6), "end": round(end or begin, 6), "error": error, **where})
 
     def _expire(self, now: float) -> None:
         """Give up on requests whose time is over; the oldest one is the first of the table."""
@@ -178,10 +181,15 @@ class Generator:
             "slowest_ms": round(1000 * self._slowest_s, 1),
             "gap_ms": round(1000 * max(self._gap_s, self._silence_s(now)), 1),
             "late_ms": round(1000 * self._late_s, 1),
+            "waiting_ms": round(1000 * self._waiting_s(now), 1),
         }
         _print(line)
         self._sums.clear()
         self._slowest_s = self._gap_s = self._late_s = 0.0
+
+    def _waiting_s(self, now: float) -> float:
+        """Return for how long the oldest request under way has waited; it is first of the table."""
+        return now - next(iter(self._open.values())).begin if self._open else 0.0
 
     def _silence_s(self, now: float) -> float:
         """Return for how long nothing has succeeded, while requests are under way."""

@@ -14,7 +14,7 @@ import select
 import signal
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from lab import netns
 from lab.errors import ProcessError
@@ -141,6 +141,12 @@ class Process:
     def log(self) -> str:
         """Return everything the process has printed so far."""
         return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
+
+    def lines(self) -> list[dict[str, Any]]:
+        """Return the JSON lines among it; one that is still being written is left out."""
+        text = self.log()
+        whole = text[: text.rfind("\n") + 1]
+        return [json.loads(line) for line in whole.splitlines() if line.startswith("{")]
 
     def stat(self) -> ProcStat | None:
         """Return the process's figures, or None when it is not running."""

@@ -12,14 +12,18 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lab import cgroup, netns, paths, progress, topology
 from lab.errors import LabError
 from lab.process import Process, ProcessSpec, ProcessTable, read_stat
 from lab.topology import Plan
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 @dataclass(slots=True)
@@ -71,6 +75,21 @@ class Site:
         settings.options.setdefault("owned", owned)
         site.save()
         return site
+
+    @classmethod
+    @contextmanager
+    def begin(cls, settings: Settings, *, owned: bool) -> Iterator[Site]:
+        """Begin a lab, which is up at the end of the block; of one that fails nothing stays."""
+        site = cls.create(settings, owned=owned)
+        what = f"{settings.profile} lab {settings.name}"
+        try:
+            with progress.step(f"{what} with {settings.nodes} nodes"):
+                yield site
+            site.mark_up()
+        except BaseException:
+            progress.say(f"{what}: clearing away after a failed start")
+            clear(settings.name)
+            raise
 
     @classmethod
     def find(cls, name: str) -> Site | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import os
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar
@@ -44,10 +43,8 @@ class Watch(Generic[R]):
         self.stop()
 
     def lines(self) -> list[dict[str, Any]]:
-        """Return what was observed so far; a line that is still being written is left out."""
-        text = self.process.log()
-        whole = text[: text.rfind("\n") + 1]
-        return [json.loads(line) for line in whole.splitlines() if line.startswith("{")]
+        """Return what was observed so far."""
+        return self.process.lines()
 
     def report(self) -> R:
         """Summarise what was observed so far."""

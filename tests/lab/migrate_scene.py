@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
+import yaml
+
 from lab import status
 from lab.build import archive, runtime
 from lab.console import StepFailed
@@ -59,6 +61,9 @@ QUICK: Final = "".join(
     f" --set {component}.readinessProbe.initialDelaySeconds=0" for component in stand_in.COMPONENTS
 )
 """Values of whoever moves: pods are asked at once whether they are ready."""
+PROBE: Final = "/spec/template/spec/containers/0/readinessProbe"
+FLEETING: Final = ("ControllerRevision ", "ServiceL2Status ", " sh.helm.release.")
+"""What the way back makes anew, under names of its own."""
 _HEADING: Final = re.compile(r"^##+ (.+)$")
 
 
@@ -77,21 +82,29 @@ class Page:
             number = counts.setdefault(section, 0)
             counts[section] += 1
             self._blocks[section, number] = block
-        self.performed: set[tuple[str, int]] = set()
+        self._performed: set[tuple[str, int]] = set()
 
     def lines(self, section: str, number: int, **words: str) -> list[str]:
         """Give the commands of a block, with words of the page replaced by the cluster's."""
-        self.performed.add((section, number))
+        self._performed.add((section, number))
         found = self._blocks[section, number].commands
         for word, instead in words.items():
             pattern = re.compile(rf"\b{word}\b")
             found = [pattern.sub(instead.replace("\\", r"\\"), line) for line in found]
         return found
 
+    def left(self, *sections: str) -> list[str]:
+        """Name the blocks of sections that nobody performed."""
+        return [
+            block.name
+            for key, block in self._blocks.items()
+            if key[0] in sections and key not in self._performed
+        ]
+
     @property
-    def left(self) -> list[str]:
-        """Name the blocks that nobody performed."""
-        return [each.name for key, each in self._blocks.items() if key not in self.performed]
+    def sections(self) -> set[str]:
+        """Name the sections that have commands."""
+        return {section for section, _ in self._blocks}
 
 
 @dataclass(frozen=True)
@@ -102,6 +115,8 @@ class Original:
     manifest: Path
     words: str
     """What Helm is told at its installation."""
+    overlay: Path
+    """Our manifests, as somebody makes them his own."""
 
 
 def prepare(lab: FullLab, folder: Path) -> Original:
@@ -121,10 +136,10 @@ def prepare(lab: FullLab, folder: Path) -> Original:
         images.append(archive.Image((name,), layers, entrypoint=(f"/{component}",)))
     archive.write_archive(images, folder / "originals.tar")
     lab.import_images(folder / "originals.tar")
-    manifest = folder / "metallb-native.yaml"
+    manifest, overlay = folder / "metallb-native.yaml", write_overlay(folder / "overlay")
     if not IS_ORIGINAL:
         chart = stand_in.write_chart(folder / "metallb", stand_in.Programs.SPEAK)
-        return Original(chart, stand_in.write_manifest(manifest), "")
+        return Original(chart, stand_in.write_manifest(manifest), "", overlay)
     words = ["--set frrk8s.enabled=false" + QUICK]
     text = (Path(MANIFESTS) / "metallb-native.yaml").read_text()
     for component in stand_in.COMPONENTS:
@@ -133,7 +148,27 @@ def prepare(lab: FullLab, folder: Path) -> Original:
         pattern = rf"image: \S*metallb/{component}:\S+"
         text = re.sub(pattern, f"image: {image['repository']}:{image['tag']}", text)
     manifest.write_text(text)
-    return Original(Path(CHART), manifest, " ".join(words))
+    return Original(Path(CHART), manifest, " ".join(words), overlay)
+
+
+def write_overlay(folder: Path) -> Path:
+    """Write an overlay over our manifests: pods are asked at once whether they are ready."""
+    folder.mkdir()
+    patches = [
+        {
+            "target": {"kind": kind, "name": name},
+            "patch": "\n".join(
+                f"- {{op: add, path: {PROBE}/{key}, value: {value}}}"
+                for key, value in (("initialDelaySeconds", 0), ("periodSeconds", 1))
+            ),
+        }
+        for name, kind in stand_in.COMPONENTS.items()
+    ]
+    resources = [os.path.relpath(ROOT / "config" / "native", folder)]
+    (folder / "kustomization.yaml").write_text(
+        yaml.safe_dump({"resources": resources, "patches": patches})
+    )
+    return folder
 
 
 class Journey:
@@ -151,7 +186,7 @@ class Journey:
         known = {
             "metallb/metallb --version 0.16.2": str(self.original.chart),
             "metallb-native.yaml": str(self.original.manifest),
-            "config/native": str(ROOT / "config" / "native"),
+            "config/native": str(self.original.overlay),
         }
         said = ""
         for line in self.page.lines(section, number, **known, **words):
@@ -220,12 +255,17 @@ class Journey:
 
     def inventory(self) -> set[str]:
         """Name every object of the cluster that does not come and go by itself."""
-        return HelmScene(self.lab).inventory()
+        found = HelmScene(self.lab).inventory()
+        return {each for each in found if not any(word in each for word in FLEETING)}
 
-    def verify(self) -> str:
-        """Give what `mercurylb verify` says, whatever it is."""
-        line = f"{PATH}mercurylb verify --namespace {HOME} --wait 30"
-        return self.console.run(line, check=False, timeout_s=60)
+    def identity(self, kind: str, name: str) -> str:
+        """Give the identity of an object: another one means that it was made anew."""
+        return str(self.lab.kubectl_json("-n", HOME, "get", kind, name)["metadata"]["uid"])
+
+    def owners_of(self, kind: str, name: str) -> list[str]:
+        """Name what an object goes with."""
+        found = self.lab.kubectl_json("-n", HOME, "get", kind, name)["metadata"]
+        return [each["name"] for each in found.get("ownerReferences", ())]
 
     def fails(self, line: str) -> bool:
         """Tell whether a command fails."""

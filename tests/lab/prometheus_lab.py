@@ -63,16 +63,19 @@ def at_least(least: float) -> Callable[[float], bool]:
 
 
 class Prometheus:
-    """Scrapes every three seconds, by HTTPS, with a bearer token, and looks at the certificates.
+    """Scrapes every few seconds, by HTTPS, with a bearer token, and looks at the certificates.
 
     It runs on the client, which reaches nodes, unless another host is named: pods have addresses
     that only the machines of the cluster know the way to.
     """
 
-    def __init__(self, lab: Lab, folder: Path, *, token: str, host: Host | None = None) -> None:
+    def __init__(
+        self, lab: Lab, folder: Path, *, token: str, host: Host | None = None, every_s: int = 3
+    ) -> None:
         ensure_packages(PROMETHEUS_PACKAGES)
         self._lab = lab
         self._host = host or lab.client
+        self._every_s = every_s
         self._folder = folder
         self._token = token
         self.jobs: list[dict[str, Any]] = []
@@ -96,8 +99,8 @@ class Prometheus:
         (self._folder / "rules.yaml").write_text(yaml.safe_dump({"groups": self.rules}))
         config = {
             "global": {
-                "scrape_interval": "3s",
-                "scrape_timeout": "3s",
+                "scrape_interval": f"{self._every_s}s",
+                "scrape_timeout": f"{self._every_s}s",
                 "evaluation_interval": "1s",
             },
             "rule_files": ["rules.yaml"],
@@ -214,10 +217,10 @@ class Prometheus:
         return ""
 
 
-def expressions(board: Mapping[str, Any]) -> list[tuple[str, str]]:
+def expressions(board: Mapping[str, Any], span: str = "20s") -> list[tuple[str, str]]:
     """Give title and expression of every query of a dashboard, as Prometheus takes it."""
     return [
-        (panel["title"], re.sub(r"\$__rate_interval|\$__range", "20s", target["expr"]))
+        (panel["title"], re.sub(r"\$__rate_interval|\$__range", span, target["expr"]))
         for panel in board["panels"]
         for target in panel.get("targets", ())
     ]

@@ -87,6 +87,7 @@ CASES: Final = {
     ),
     "metallb-defaults": Case(
         values=files.METALLB_DEFAULTS,
+        upgrade=f"--values {files.METALLB_DEFAULTS} --set controller.logLevel=warn",
         pods=CORE | {"metallb-frr-k8s": NODE_COUNT, "metallb-frr-k8s-statuscleaner": 1},
     ),
 }

@@ -203,7 +203,8 @@ class Site:
         lab = self.lab
         lab.apply(READER)
         token = make_token(lab, "prometheus-k8s", "monitoring")
-        made = Prometheus(lab, folder, token=token, host=lab.control_plane)
+        # The exporter runs vtysh several times for an answer, which takes its time.
+        made = Prometheus(lab, folder, token=token, host=lab.control_plane, every_s=10)
         for monitor in lab.kubectl_json("-n", HOME, "get", "servicemonitors")["items"]:
             made.jobs += scrape_jobs(
                 lab, monitor, "system:serviceaccount:monitoring:prometheus-k8s"
@@ -325,7 +326,7 @@ def test_frr_k8s_is_scraped(site: Site, tmp_path: Path) -> None:
     prometheus.await_rows(rows, timeout_s=READY_S)
     assert prometheus.query('{__name__=~"metallb_b.*",job="speaker-monitor-service"}') == []
     board = json.loads((CHART / "files/dashboards/bgp.json").read_text())
-    shown = [it for it in expressions(board) if "frrk8s_" in it[1]]
+    shown = [it for it in expressions(board, "1m") if "frrk8s_" in it[1]]
     assert len(shown) > 8
     for title, text in shown:
         of_raw = text.replace("metallb_", "absent_")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,16 @@ import pytest
 from lab import Lab, chartrepo
 from lab.console import MANIFESTS
 from lab.progress import say
-from tests.lab.migrate_scene import HOME, IS_ORIGINAL, NODES, READY_S, Journey, Watching, prepare
+from tests.lab.migrate_scene import (
+    HOME,
+    IS_ORIGINAL,
+    NODES,
+    READY_S,
+    Journey,
+    Page,
+    Watching,
+    prepare,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,6 +44,9 @@ FORBIDDEN = 403
 WAIT = f"--wait --timeout {READY_S:.0f}s"
 NO_PAGE_MAX_S = float(os.environ.get("MERCURYLB_NO_PAGE_S", "15"))
 """A speaker that is killed without a goodbye is missed after 5 to 8 s on a quiet machine."""
+LEASE = f"Lease {HOME} mercurylb-controller"
+"""It goes with the controller's Deployment, which is the same before and after."""
+DEFINITION = "CustomResourceDefinition <none> bgpsessions.mercurylb.io"
 AUDIT_POLICY = """\
 apiVersion: audit.k8s.io/v1
 kind: Policy
@@ -109,37 +122,48 @@ def move(journey: Journey, block: tuple[str, int], nodes: tuple[str, ...], kind:
         journey.look(f"{node} is {kind}")
 
 
+def test_every_section_with_commands_is_performed() -> None:
+    """Those that are not named by a test of this file would never be."""
+    assert Page().sections == {"1", "2", "3a", "3b", "3c"}
+
+
 def test_a_release_is_turned_into_ours_and_back(journey: Journey, audit: Audit) -> None:
-    """Sections 1, 2 and 3a."""
+    """Sections 1, 2 and 3a: the nodes are moved in the order that the check gives."""
     chart, words = journey.original.chart, journey.original.words
-    install = f"helm install metallb {chart} {words} -n {HOME} --create-namespace {WAIT}"
-    journey.run(install)
+    journey.run(f"helm install metallb {chart} {words} -n {HOME} --create-namespace {WAIT}")
     journey.configure()
+    before = journey.inventory()
     audit.forbidden()
     with Watching(journey) as watching:
         said = journey.type("1", 0)
         assert "helm upgrade metallb mercurylb/mercurylb" in said
-        assert "0 skipped" in said
-
+        order = tuple(re.findall(r"\bn\d\b", said.partition("in this order:")[2])[: len(NODES)])
+        assert sorted(order) == list(NODES)
         shadowed(journey)
+        assert journey.inventory() == before
 
         revision = journey.type("3a", 0).rstrip().splitlines()[-1].split()[0]
         journey.type("3a", 1)
         journey.look("the controller is ours")
         assert set(journey.kinds().values()) == {"theirs"}
-        move(journey, ("3a", 2), NODES, "ours")
+        move(journey, ("3a", 2), order, "ours")
         journey.type("3a", 3)
         journey.look("all is ours")
 
         journey.type("3a", 4, REVISION=revision)
         journey.look("the controller is theirs again")
-        move(journey, ("3a", 2), NODES[::-1], "theirs")
+        move(journey, ("3a", 2), order[::-1], "theirs")
     finish(watching, audit)
+    assert journey.page.left("1", "2", "3a") == []
+    await_left(journey, before, LEASE)
     journey.run(f"helm uninstall metallb -n {HOME} --wait --timeout 90s")
 
 
 def shadowed(journey: Journey) -> None:
-    """Perform section 2: what would be done differently is nothing."""
+    """Perform section 2: what would be done differently is nothing.
+
+    A stand-in does not say what its speakers announce, nor from which pool an address is.
+    """
     lines = journey.page.lines("2", 0)
     journey.run(lines[0])
     journey.run(
@@ -147,7 +171,8 @@ def shadowed(journey: Journey) -> None:
         f" --for condition=Ready --timeout {READY_S:.0f}s"
     )
     said = journey.console.run(lines[1], check=False)
-    assert said.strip() == ""
+    told = {json.loads(line)["aspect"] for line in said.splitlines() if line.startswith("{")}
+    assert told <= (set() if IS_ORIGINAL else {"layer2", "status"}), said
     assert "controller.caches_filled" in journey.console.quiet(lines[1].partition(" | ")[0])
     journey.look("a shadow runs")
     journey.type("2", 1)
@@ -157,47 +182,52 @@ def shadowed(journey: Journey) -> None:
 def test_manifests_are_applied_over_theirs_and_back(journey: Journey, audit: Audit) -> None:
     """Section 3b."""
     applied(journey)
-    nodes = NODES
+    before = journey.inventory()
     with Watching(journey) as watching:
         journey.type("3b", 0)
         journey.run(f"kubectl rollout status deployment/controller -n {HOME}")
         journey.look("the controller is ours")
-        for node in nodes:
-            delete(journey, node)
-            journey.look(f"{node} is ours")
+        delete(journey, NODES, "ours")
         journey.type("3b", 1)
         journey.look("all is ours")
-        journey.page.lines("3b", 0)
+
         journey.run(journey.page.lines("3b", 0)[0])
         journey.type("3b", 2)
         journey.look("the controller is theirs again")
-        for node in nodes[::-1]:
-            delete(journey, node)
-            journey.look(f"{node} is theirs")
+        delete(journey, NODES[::-1], "theirs")
     finish(watching, audit)
+    assert journey.page.left("3b") == []
+    await_left(journey, before, LEASE, DEFINITION)
     journey.run(f"kubectl delete -f {journey.original.manifest}")
 
 
-def delete(journey: Journey, node: str) -> None:
-    """Delete a node's pod as section 3b says: as by 3a, with another selector."""
-    for line in journey.page.lines("3a", 2, n2=node):
-        journey.run(
-            line.replace("app.kubernetes.io/component=speaker", "app=metallb,component=speaker")
-        )
+def await_left(journey: Journey, before: set[str], *more: str) -> None:
+    """Wait until the way back has left of ours what the page says, and nothing else."""
+    say(f"left: {sorted(journey.inventory() ^ before)}")
+    journey.until(lambda: journey.inventory() == before | set(more), f"only {more} left of ours")
+
+
+def delete(journey: Journey, nodes: tuple[str, ...], kind: str) -> None:
+    """Delete the nodes' pods as section 3b says: as by 3a, with another selector."""
+    for node in nodes:
+        for line in journey.page.lines("3a", 2, n2=node):
+            journey.run(line.replace("app.kubernetes.io/component=", "app=metallb,component="))
+        journey.until(lambda node=node: journey.kinds().get(node) == kind, f"{node} is {kind}")  # type: ignore[misc]
+        journey.look(f"{node} is {kind}")
 
 
 def applied(journey: Journey) -> None:
     """Install the original by its manifests."""
-    journey.until(
-        lambda: not journey.fails(f"kubectl apply -f {journey.original.manifest}"), "applied"
-    )
+    line = f"kubectl apply -f {journey.original.manifest}"
+    journey.until(lambda: not journey.fails(line), line)
     journey.run(f"kubectl rollout status deployment/controller daemonset/speaker -n {HOME}")
     journey.configure()
 
 
 def test_both_are_installed_and_one_goes(journey: Journey, audit: Audit) -> None:
-    """Section 3c, with both ways back."""
+    """Section 3c, with both ways back, of which the second takes nodes along with an original."""
     applied(journey)
+    before = journey.inventory()
     with Watching(journey) as watching:
         journey.type("3c", 0)
         journey.type("3c", 1)
@@ -206,6 +236,7 @@ def test_both_are_installed_and_one_goes(journey: Journey, audit: Audit) -> None
         move(journey, ("3c", 5), NODES[:1], "theirs")
         journey.type("3c", 6)
         journey.look("the way back before step 4")
+        await_left(journey, before)
 
         journey.type("3c", 1)
         move(journey, ("3c", 2), NODES, "ours")
@@ -214,15 +245,21 @@ def test_both_are_installed_and_one_goes(journey: Journey, audit: Audit) -> None
 
         journey.type("3c", 7)
         journey.look("the controller is theirs again")
-        say(journey.verify())
-        move(journey, ("3c", 5), NODES[::-1], "theirs")
-        journey.type("3c", 6)
-        journey.look("the way back after step 4")
+        if IS_ORIGINAL:
+            move(journey, ("3c", 5), NODES[::-1], "theirs")
+            journey.type("3c", 6)
+            journey.look("the way back after step 4")
+            await_left(journey, before, DEFINITION)
+            journey.type("3c", 1)
+            move(journey, ("3c", 2), NODES, "ours")
 
-        journey.type("3c", 1)
-        move(journey, ("3c", 2), NODES, "ours")
         journey.type("3c", 3)
         journey.look("the controller is ours again")
+        key = journey.identity("secret", "memberlist")
         journey.type("3c", 4)
         journey.look("theirs is gone")
     finish(watching, audit)
+    assert journey.page.left("3c") == []
+    owners = ["mercurylb-controller"]
+    journey.until(lambda: journey.owners_of("secret", "memberlist") == owners, "one owner")
+    assert journey.identity("secret", "memberlist") == key, "the key is the same"

@@ -85,8 +85,7 @@ def remove_shadow(lab: LightLab, program: str) -> None:
 
 def told(process: Process, event: str) -> list[dict[str, Any]]:
     """Give the lines of one event."""
-    lines = [json.loads(line) for line in process.log().splitlines() if line.startswith("{")]
-    return [line for line in lines if line["event"] == event]
+    return [line for line in process.lines() if line["event"] == event]
 
 
 def brief(line: dict[str, Any]) -> tuple[str, str, str, str]:

@@ -6,7 +6,6 @@ a node without IPv6, and a wrong certificate for the metrics.
 
 from __future__ import annotations
 
-import json
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -82,8 +81,7 @@ def bad(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
 
 def told(process: Process, event: str) -> list[Json]:
     """Give the lines of an event."""
-    lines = [json.loads(line) for line in process.log().splitlines() if line.startswith("{")]
-    return [line for line in lines if line["event"] == event]
+    return [line for line in process.lines() if line["event"] == event]
 
 
 def test_every_lack_is_one_line_and_the_rest_works(bad: Scene) -> None:

@@ -19,7 +19,7 @@ _HIDES: Final = "without the probe its other keys would have no effect"
 AS_BY_DEFAULT: Final = {
     "controller.enabled": "nobody would give addresses",
     "speaker.enabled": "nobody would announce them",
-    "shadow": "nothing would be announced; test_shadow and test_migrate have it",
+    "shadow": "nothing would be announced; test_migrate_page installs it so",
     "networkpolicies.apiPort": "the API server of the lab listens there",
     "controller.livenessProbe.successThreshold": _KUBERNETES,
     "speaker.livenessProbe.successThreshold": _KUBERNETES,

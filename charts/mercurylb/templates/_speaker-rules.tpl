@@ -11,6 +11,12 @@
 - apiGroups: [""]
   resources: ["events"]
   verbs: ["create", "patch"]
+# Who announces what, and whether the configuration was accepted. We look in our own namespace only;
+# MetalLB's speakers, which run under this role while a cluster is moved node by node, look in all,
+# and one that is started again would announce nothing without it.
+- apiGroups: ["metallb.io"]
+  resources: ["configurationstates", "servicel2statuses"]
+  verbs: ["list", "watch"]
 {{- if include "mercurylb.hasFrrK8s" . }}
 # What frr-k8s is to announce, and what it says of its sessions.
 - apiGroups: ["frrk8s.metallb.io"]
@@ -39,10 +45,10 @@
 - apiGroups: [""]
   resources: ["secrets"]
   verbs: ["list", "watch"]
-# Extra configuration of an FRR backend.
+# Extra configuration of an FRR backend. We look at bgpextras only; MetalLB's speakers, as above, at
+# all.
 - apiGroups: [""]
   resources: ["configmaps"]
-  resourceNames: ["bgpextras"]
   verbs: ["list", "watch"]
 - apiGroups: ["metallb.io"]
   resources:
@@ -56,7 +62,7 @@
 # Who announces what; and, as an annotation, who else claims the address.
 - apiGroups: ["metallb.io"]
   resources: ["servicel2statuses"]
-  verbs: ["create", "delete", "list", "patch", "watch"]
+  verbs: ["create", "delete", "patch"]
 - apiGroups: ["metallb.io"]
   resources: ["servicel2statuses/status"]
   verbs: ["patch"]
@@ -76,7 +82,7 @@
 # Whether the configuration was accepted.
 - apiGroups: ["metallb.io"]
   resources: ["configurationstates"]
-  verbs: ["create", "list", "patch", "watch"]
+  verbs: ["create", "patch"]
 - apiGroups: ["metallb.io"]
   resources: ["configurationstates/status"]
   verbs: ["patch"]

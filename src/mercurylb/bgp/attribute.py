@@ -127,13 +127,13 @@ def encode_all(attributes: RouteAttributes, encoding: Encoding, next_hop: bytes 
 
 
 def encode_reach(family: Family, next_hop: bytes, nlri: bytes) -> bytes:
-    """Encode MP_REACH_NLRI."""
+    """Encode MP_REACH_NLRI (RFC 4760 section 3)."""
     value = b"".join((family.octets, bytes((len(next_hop),)), next_hop, b"\0", nlri))
     return encode(AttributeType.MP_REACH, OPTIONAL, value)
 
 
 def encode_unreach(family: Family, nlri: bytes) -> bytes:
-    """Encode MP_UNREACH_NLRI."""
+    """Encode MP_UNREACH_NLRI (RFC 4760 section 4)."""
     return encode(AttributeType.MP_UNREACH, OPTIONAL, family.octets + nlri)
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Survivor(Enum):
-    """Who stays."""
+    """Which of two sessions with one peer stays."""
 
     OLD = 0
     NEW = 1

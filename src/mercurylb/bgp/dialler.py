@@ -60,7 +60,7 @@ class Dialler:
             self.forget()
 
     def dial(self, now: float) -> None:
-        """Dial."""
+        """Ask for a connection to the peer, whatever the timers say; one is under way then."""
         settings, remote = self._desk.settings, self.address
         if settings.interface and is_link_local(remote):
             remote = f"{remote}%{settings.interface}"

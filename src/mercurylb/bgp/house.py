@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class House:
-    """Of a node."""
+    """What all peers of a node share."""
 
     def __init__(self, node: str, chance: Chance) -> None:
         self.node = node

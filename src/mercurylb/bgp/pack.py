@@ -42,7 +42,7 @@ _LARGE_ATTRIBUTES: Final = 4096
 
 
 class Packed(msgspec.Struct, frozen=True, gc=False):
-    """One message."""
+    """One UPDATE with as many of a run's prefixes as fit."""
 
     octets: bytes
     end: int

@@ -32,7 +32,7 @@ class RefreshType(IntEnum):
 
 
 class Refresh(msgspec.Struct, frozen=True, gc=False):
-    """One message."""
+    """What a ROUTE-REFRESH says."""
 
     family: Family
     subtype: int = RefreshType.REQUEST

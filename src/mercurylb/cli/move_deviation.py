@@ -26,7 +26,7 @@ _Test = Callable[[Snapshot, Sequence[Json]], bool]
 
 
 class Deviation(msgspec.Struct, frozen=True):
-    """One row."""
+    """One row of docs/compatibility.md, as far as a cluster shows whether it matters there."""
 
     subject: str
     """The row's first cell."""

@@ -21,14 +21,14 @@ class Expression(Part, frozen=True):
 
 
 class NodeSelector(Part, frozen=True, rename="kebab"):
-    """Which nodes."""
+    """Nodes by their labels."""
 
     match_labels: dict[str, str] | None = None
     match_expressions: tuple[Expression, ...] | None = None
 
 
 class Peer(Part, frozen=True, rename="kebab"):
-    """A router."""
+    """A router, as BGPPeer has it now."""
 
     my_asn: int = 0
     peer_asn: int = 0

@@ -60,7 +60,7 @@ def _count(number: int, noun: str) -> str:
 
 
 def to_json(validation: Validation) -> str:
-    """Give everything."""
+    """Give the whole validation for machines."""
     shown = {
         "namespace": validation.namespace,
         "checked": validation.checked,

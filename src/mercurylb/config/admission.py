@@ -89,7 +89,7 @@ class Change(msgspec.Struct, frozen=True):
 
 
 class Admission(msgspec.Struct, frozen=True):
-    """The answer."""
+    """What a change is told: why it may not happen, and what it should know."""
 
     problems: tuple[Problem, ...] = ()
     warnings: tuple[str, ...] = ()

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-import msgspec
-
-from mercurylb.telemetry.daemon_flags import DAEMON_FLAGS
+from mercurylb.telemetry.daemon_flags import DAEMON_FLAGS, DaemonSettings
 from mercurylb.telemetry.flags import Flag, one_of, parse_into
 
 if TYPE_CHECKING:
@@ -52,21 +50,9 @@ FLAGS: Final = (
 )
 
 
-class ControllerSettings(msgspec.Struct, frozen=True):
+class ControllerSettings(DaemonSettings, frozen=True):
     """Everything a controller is told at its start."""
 
-    port: int
-    health_probe_port: int
-    namespace: str
-    pod_name: str
-    log_level: str
-    lb_class: str
-    pprof_bind_address: str
-    tls_min_version: str
-    tls_cipher_suites: str
-    tls_curve_preferences: str
-    metrics_cert_dir: str
-    shadow: bool
     ml_secret_name: str
     deployment: str
     leader_elect: bool

@@ -44,5 +44,5 @@ class Stopwatch:
             self._histogram.observe(self._clock() - began_at)
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Forget every service that is being timed."""
         self._began_at.clear()

@@ -85,7 +85,7 @@ class Receive(_Spec, frozen=True):
 
 
 class Neighbor(_Spec, frozen=True):
-    """One neighbour."""
+    """One neighbour of a router."""
 
     port: int
     password_secret: Reference

@@ -15,7 +15,7 @@ _FIELDS: Final = 2
 
 
 class ReloadStatus(msgspec.Struct, frozen=True):
-    """One attempt."""
+    """How one attempt to reload FRR's configuration ended."""
 
     timestamp: str
     """Two attempts with the same one are the same attempt."""

@@ -87,11 +87,11 @@ class ExporterServer(MetricsServer):
     exporter: Exporter
 
     async def refresh(self) -> None:
-        """Ask FRR."""
+        """Ask FRR's daemons again and keep what they say for the next scrape."""
         await self.exporter.refresh()
 
     async def answer(self, request: BaseRequest) -> Response:
-        """Answer either."""
+        """Answer a request for either path."""
         if request.path != "/livez":
             return await super().answer(request)
         missing = await self.exporter.missing_daemons()

@@ -126,7 +126,13 @@ class ConflictWatch:
         self._deaf_until: float | None = None
 
     def on_members(self, macs: Mapping[bytes, str], *, has_unknown: bool) -> None:
-        """Take over whose MAC addresses are known, and whether all members told theirs."""
+        """Take over whose MAC addresses are known, and whether all members told theirs.
+
+        Who joins hears from then on who owns what: what it claimed before that is over.
+        """
+        joined = macs.keys() - self._members.keys()
+        for claim in [claim for claim in self._records if claim.mac in joined]:
+            del self._records[claim]
         self._members = dict(macs)
         self._has_unknown_members = has_unknown
 

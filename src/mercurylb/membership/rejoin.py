@@ -11,7 +11,7 @@ PAUSE_MAX_S = 10.0
 
 
 class Rejoin:
-    """The rhythm."""
+    """When to try next; the pause grows with every try that was in vain."""
 
     def __init__(self) -> None:
         self._at: float | None = None

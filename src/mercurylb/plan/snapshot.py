@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 
 class HasMetadata(Protocol):
-    """Any object."""
+    """Any Kubernetes object."""
 
     @property
     def metadata(self) -> ObjectMeta:
@@ -68,7 +68,7 @@ class ServiceEvent(msgspec.Struct, frozen=True):
 
 
 class Snapshot(msgspec.Struct, frozen=True):
-    """The cluster."""
+    """A cluster at one moment, as far as decisions rest on it."""
 
     settings: Settings = Settings()
     services: tuple[Service, ...] = ()

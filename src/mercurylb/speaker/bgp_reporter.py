@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from mercurylb.plan.bgp_decision import BgpReason
     from mercurylb.speaker.l2_status import Author
     from mercurylb.speaker.metrics import SpeakerMetrics
-    from mercurylb.speaker.view import Step, View
+    from mercurylb.speaker.step import Step
+    from mercurylb.speaker.view import View
 
 _PROTOCOL: Final = "bgp"
 

@@ -44,7 +44,7 @@ from mercurylb.speaker.metrics import SpeakerMetrics
 from mercurylb.speaker.reporter import Reporter
 from mercurylb.speaker.session_reporter import SessionReporter
 from mercurylb.speaker.stores import Identity, Stores, watched_stores
-from mercurylb.speaker.view import Step, View
+from mercurylb.speaker.view import View
 from mercurylb.telemetry import logs as log
 from mercurylb.telemetry.api_metrics import add_api_metrics
 from mercurylb.telemetry.daemon import (
@@ -67,6 +67,7 @@ if TYPE_CHECKING:
     from mercurylb.api.service_l2_status import ServiceL2Status
     from mercurylb.kube.store import Store
     from mercurylb.speaker.settings import SpeakerSettings
+    from mercurylb.speaker.step import Step
 
 COMPONENT = "metallb-speaker"
 RENEWAL_INTERVAL_S = 5.0

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-import msgspec
-
-from mercurylb.telemetry.daemon_flags import DAEMON_FLAGS
+from mercurylb.telemetry.daemon_flags import DAEMON_FLAGS, DaemonSettings
 from mercurylb.telemetry.flags import Flag, is_port, is_seconds, parse_into
 
 if TYPE_CHECKING:
@@ -83,21 +81,9 @@ FLAGS: Final = (
 )
 
 
-class SpeakerSettings(msgspec.Struct, frozen=True):
+class SpeakerSettings(DaemonSettings, frozen=True):
     """Everything a speaker is told at its start."""
 
-    port: int
-    health_probe_port: int
-    namespace: str
-    pod_name: str
-    log_level: str
-    lb_class: str
-    pprof_bind_address: str
-    tls_min_version: str
-    tls_cipher_suites: str
-    tls_curve_preferences: str
-    metrics_cert_dir: str
-    shadow: bool
     node_name: str
     ignore_exclude_lb: bool
     ml_bindaddr: str

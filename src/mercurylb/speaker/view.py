@@ -10,7 +10,7 @@ node's labels of now, also under a configuration that is not the newest.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -19,77 +19,34 @@ from mercurylb.config.problem import Code, Problem, summarize
 from mercurylb.config.resources import NATIVE, Resources, extras_of, for_speaker
 from mercurylb.errors import ParseError
 from mercurylb.plan.bgp import BgpSite
-from mercurylb.plan.bgp_decision import BgpDecision, BgpReason
 from mercurylb.plan.bgp_peers import peers_for
 from mercurylb.plan.bgp_routes import RouteTable
 from mercurylb.plan.bgp_wanted import BgpWanted
 from mercurylb.plan.desired import BgpPeer, DesiredState, Layer2Service, Member
-from mercurylb.plan.layer2 import Layer2Decision, Layer2Reason, plan_layer2
+from mercurylb.plan.layer2 import Layer2Decision, plan_layer2
 from mercurylb.plan.service import is_ours
+from mercurylb.speaker.step import (
+    BGP_REFUSALS,
+    LAYER2_REFUSALS,
+    NOT_COMPILED,
+    compiled_step,
+    new_refusals,
+)
 from mercurylb.values.address import Address, parse_address
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
 
     from mercurylb.api.endpoint_slice import EndpointSlice
     from mercurylb.api.node import Node
     from mercurylb.api.pod import Pod
     from mercurylb.api.service import Service
     from mercurylb.config.model import Config
+    from mercurylb.plan.bgp_decision import BgpDecision, BgpReason
+    from mercurylb.speaker.step import Step
     from mercurylb.speaker.stores import Identity, Stores
 
 _ENDED_PHASES = frozenset({"Succeeded", "Failed"})
-_LAYER2_REFUSALS = frozenset(
-    {
-        Layer2Reason.INVALID_IP.value,
-        Layer2Reason.IP_NOT_ALLOWED.value,
-        Layer2Reason.SHARED_IP_WITH_SERVICE_SELECTOR.value,
-    }
-)
-_BGP_REFUSALS = frozenset(
-    {BgpReason.CONFLICTING_ADVERTISEMENTS.value, BgpReason.TOO_MANY_COMMUNITIES.value}
-)
-"""Beside those that layer 2 tells as well."""
-_Decision = TypeVar("_Decision", Layer2Decision, BgpDecision)
-
-
-class Step(msgspec.Struct, frozen=True):
-    """What a step found."""
-
-    has_changed: bool
-    """Whether the desired state is another one."""
-    was_compiled: bool
-    """Whether the configuration was looked at."""
-    error: str = ""
-    """Why the newest configuration is not in force; empty when it is."""
-    is_loaded: bool = False
-    """Whether another configuration is in force now."""
-    is_in_use: bool = False
-    """Whether it is refused only because an announced address has no pool in it."""
-    looked_at: int = 0
-    """Configurations, nodes and services that were looked at because they changed."""
-    refusals: tuple[Layer2Decision | BgpDecision, ...] = ()
-    """Services that are not announced for a reason that somebody has to correct, and were
-    announced, or not for another reason, at the last look."""
-    planned: frozenset[str] = frozenset()
-    """Services that were planned again, those that are gone included."""
-    published: frozenset[str] = frozenset()
-    """Services of which other peers may be told than before."""
-    has_bgp_changed: bool = False
-    """Whether other peers, routes, profiles or extras are wanted."""
-
-
-def _compiled(error: str, *, is_loaded: bool = False, is_in_use: bool = False) -> Step:
-    return Step(
-        has_changed=False,
-        was_compiled=True,
-        error=error,
-        is_loaded=is_loaded,
-        is_in_use=is_in_use,
-    )
-
-
-_NOT_COMPILED = Step(has_changed=False, was_compiled=False)
 
 
 class View:
@@ -166,7 +123,7 @@ class View:
         members_changed = self._take_members(stores.pods.take_dirty(), changed_nodes)
         self._is_stale |= (changed_nodes > 0) | self._has_dirty_configuration()
         own_node = self._nodes.get(self._identity.node)
-        compiled = _NOT_COMPILED
+        compiled = NOT_COMPILED
         if self._is_stale and own_node is not None:
             compiled = self._compile(own_node, announced)
         looked_at = changed_nodes + compiled.was_compiled + len(touched)
@@ -186,8 +143,8 @@ class View:
         has_changed |= (self._revision == 0) | (is_bgp_changed and self._is_native)
         self._revision += has_changed
         refused = (
-            _refused(before, self.decisions, _LAYER2_REFUSALS),
-            _refused(bgp_before, self.bgp_decisions, _BGP_REFUSALS),
+            new_refusals(before, self.decisions, LAYER2_REFUSALS),
+            new_refusals(bgp_before, self.bgp_decisions, BGP_REFUSALS),
         )
         return msgspec.structs.replace(
             compiled,
@@ -256,15 +213,15 @@ class View:
         config, problems = compile_config(for_speaker(self._resources(), own_node))
         if config is None or unreadable:
             self._is_stale = False
-            return _compiled(summarize([*unreadable, *problems]))
+            return compiled_step(summarize([*unreadable, *problems]))
         orphan = self._orphan(config, announced)
         if orphan:
-            return _compiled(orphan, is_in_use=True)
+            return compiled_step(orphan, is_in_use=True)
         self._is_stale = False
         if config == self.config:
-            return _compiled("")
+            return compiled_step("")
         self.config = config
-        return _compiled("", is_loaded=True)
+        return compiled_step("", is_loaded=True)
 
     def _orphan(self, config: Config, announced: Iterable[str]) -> str:
         """Name a service we announce whose addresses have no pool in a configuration."""
@@ -357,20 +314,6 @@ class View:
         changed = members != self._members or speakers != self._speakers
         self._members, self._speakers = members, speakers
         return changed
-
-
-def _refused(
-    before: Mapping[str, _Decision | None],
-    after: Mapping[str, _Decision],
-    reasons: frozenset[str],
-) -> Iterator[_Decision]:
-    """Give the decisions for one of the reasons that were not so at the last look."""
-    for service in sorted(before):
-        decision, known = after.get(service), before[service]
-        if decision is None or decision.reason is None or decision.reason.value not in reasons:
-            continue
-        if known is None or known.reason is not decision.reason:
-            yield decision
 
 
 def _members(

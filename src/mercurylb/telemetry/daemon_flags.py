@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+import msgspec
+
 from mercurylb.telemetry.flags import Flag, FlagError, is_port, one_of
 from mercurylb.telemetry.logs import LEVELS
 
@@ -41,6 +43,23 @@ DAEMON_FLAGS: Final = (
         "run beside another load balancer: write and announce nothing, log what would differ",
     ),
 )
+
+
+class DaemonSettings(msgspec.Struct, frozen=True):
+    """The values of `DAEMON_FLAGS`."""
+
+    port: int
+    health_probe_port: int
+    namespace: str
+    pod_name: str
+    log_level: str
+    lb_class: str
+    pprof_bind_address: str
+    tls_min_version: str
+    tls_cipher_suites: str
+    tls_curve_preferences: str
+    metrics_cert_dir: str
+    shadow: bool
 
 
 def known_namespace(namespace: str | None) -> str:

@@ -76,6 +76,19 @@ def test_unknown_claims_are_defended_but_alarm_late(watch: ConflictWatch) -> Non
     assert watch.judge(CLAIM, 2.5, yields=False).told is not None
 
 
+def test_what_a_node_claimed_before_it_joined_is_over(watch: ConflictWatch) -> None:
+    """A speaker that could not hear the others is replaced by one that can; others stay told."""
+    watch.on_members({}, has_unknown=True)
+    for at in (0.0, 2.5):
+        watch.judge(CLAIM, at, yields=False)
+        watch.judge(MEMBERS, at, yields=False)
+    watch.on_members({MEMBER_MAC: "other"}, has_unknown=True)
+    assert [found.mac for found in watch.conflicts(3.0)] == [STRANGER_MAC.hex(":")]
+    watch.judge(MEMBERS, 4.0, yields=False)
+    watch.on_members({MEMBER_MAC: "other"}, has_unknown=False)
+    assert watch.judge(MEMBERS, 6.5, yields=False).told is not None
+
+
 def test_conflicts_are_told_latest_first_and_forgotten(watch: ConflictWatch) -> None:
     """The observation has the newest ones, and none of yesterday."""
     for number in range(40):

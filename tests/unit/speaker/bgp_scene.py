@@ -22,8 +22,8 @@ from mercurylb.telemetry.metrics import Registry
 from tests.unit.speaker.test_view import Cluster
 
 if TYPE_CHECKING:
+    from mercurylb.speaker.step import Step
     from mercurylb.speaker.stores import Identity
-    from mercurylb.speaker.view import Step
 
 OWNER = OwnerReference("v1", "Pod", "speaker-iris1", "uid-1")
 PEER = {"myASN": 64512, "peerASN": 64513}

@@ -12,7 +12,7 @@ from mercurylb.kube.informers import Informers
 from mercurylb.kube.watch import EVERYTHING, Selection
 from mercurylb.speaker.brain import HEALTH_HOST, _Brain
 from mercurylb.speaker.settings import parse_settings
-from mercurylb.speaker.view import Step
+from mercurylb.speaker.step import Step
 from mercurylb.telemetry import logs as log
 
 if TYPE_CHECKING:

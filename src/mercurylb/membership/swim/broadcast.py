@@ -21,7 +21,7 @@ def retransmit_limit(mult: int, count: int) -> int:
 
 
 class Broadcast:
-    """One news."""
+    """A message on its way to everybody, and how often it was sent."""
 
     __slots__ = ("is_done", "key", "message", "rank")
 

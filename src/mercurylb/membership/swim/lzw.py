@@ -25,7 +25,7 @@ _LITERALS = [bytes((literal,)) for literal in range(_CLEAR)] + [b"", b""]
 
 
 def compress(plain: bytes) -> bytes:
-    """Compress."""
+    """Return the bytes as memberlist compresses them: LZW, least significant bit first, 8 bits."""
     writer = _Writer()
     codes: dict[int, int] = {}
     prefix = -1

@@ -88,7 +88,7 @@ class Rules:
     # --- ourselves ---------------------------------------------------------------------------
 
     def start(self, now: float) -> None:
-        """Be alive."""
+        """Become alive, and let everybody know."""
         self._put_me(msgspec.structs.replace(self.me, state=State.ALIVE, changed_at=now))
         self._broadcast(self.me.name, self.own_alive())
         self._tell_story(now, f"started at incarnation {self.me.incarnation}")
