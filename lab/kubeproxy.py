@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from lab import binaries, topology
+from lab import binaries, netns, topology
 from lab.errors import LabError
 
 if TYPE_CHECKING:
     from lab.apiclient import ApiClient
+    from lab.cluster import Lab
     from lab.process import Process
     from lab.site import Site
 
@@ -58,3 +59,23 @@ def argv(site: Site, node: str, mode: str) -> list[str]:
 def start(site: Site, node: str, mode: str = "nftables") -> Process:
     """Start kube-proxy in the node's network namespace; the Node object must exist."""
     return site.start(f"kube-proxy-{node}", node, argv(site, node, mode))
+
+
+def await_known(lab: Lab, *addresses: str) -> None:
+    """Wait until every node's kube-proxy, in its nftables mode, sends on what is for the addresses.
+
+    A connection that comes before stays a connection to nobody: the node's kernel remembers it as
+    untranslated for two minutes, and takes every later one from the same port of the client for it.
+    """
+    for node, address in ((node, address) for node in lab.nodes for address in addresses):
+        lab.wait_for(
+            lambda node=node, address=address: _is_known(lab.site, node, address),  # type: ignore[misc]
+            what=f"kube-proxy of {node} knows {address}",
+        )
+
+
+def _is_known(site: Site, node: str, address: str) -> bool:
+    family = "ip6" if ":" in address else "ip"
+    words = [netns.tool("nft"), "list", "map", family, "kube-proxy", "service-ips"]
+    told = netns.command(words, netns=site.namespace(node), check=False).stdout
+    return f" {address} . " in told

@@ -58,12 +58,14 @@ GREETING: Final = "Hello from pod"
 PATH: Final = f"export PATH={Path(sys.executable).parent}:$PATH; "
 OUR_CHART: Final = re.compile(r"^helm (install|upgrade) \S+ mercurylb/")
 QUICK: Final = "".join(
-    f" --set {component}.readinessProbe.initialDelaySeconds=0" for component in stand_in.COMPONENTS
+    f" --set {component}.readinessProbe.{key}={value}"
+    for component in stand_in.COMPONENTS
+    for key, value in (("initialDelaySeconds", 0), ("periodSeconds", 1))
 )
 """Values of whoever moves: pods are asked at once whether they are ready."""
 PROBE: Final = "/spec/template/spec/containers/0/readinessProbe"
-FLEETING: Final = ("ControllerRevision ", "ServiceL2Status ", " sh.helm.release.")
-"""What the way back makes anew, under names of its own."""
+FLEETING: Final = ("APIService ", "ControllerRevision ", "ServiceL2Status ", " sh.helm.release.")
+"""What comes and goes with others: definitions, workloads, announcements, revisions."""
 _HEADING: Final = re.compile(r"^##+ (.+)$")
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from lab import Lab, progress
+from lab import Lab, kubeproxy, progress
 from lab.errors import WaitTimeout
 from lab.failover import judge
 from lab.light import OWN
@@ -239,6 +239,7 @@ def test_a_cluster_moves_over_and_back_without_losing_a_connection(
     scene.wait_endpoints(f"default/{scene.name}-s0")
     await_owners(scene)
     last, middle, first = (orderly(scene, node) for node in reversed(NODES))
+    kubeproxy.await_known(lab, last, middle, first)
     with ExitStack() as stack:
         watches = {
             ip: stack.enter_context(lab.observe.owner(ip, host=WATCHER))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from lab import paths
+from lab import kubeproxy, paths
 from lab.failover import SCENARIOS, Stage
 from lab.failover.stage import ECHO_PORT, HTTP_PORT, Settings
 from tests.lab.scene import Scene
@@ -93,6 +93,7 @@ def skew(request: pytest.FixtureRequest, light_lab: LightLab, tmp_path: Path) ->
         scene.web(node, scene.name, urgent=True)
     addresses = scene.wait_addresses(key)
     scene.wait_endpoints(key)
+    kubeproxy.await_known(light_lab, *addresses)
     with Stage(light_lab, addresses, SHORT) as stage:
         made = Skew(request.param, program, light_lab, stage)
         yield made

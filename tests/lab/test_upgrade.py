@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 
-from lab import Lab, chartrepo, controlplane
+from lab import Lab, chartrepo, controlplane, kubeproxy
 from lab.errors import LabError
 from lab.load import Load, favour
 from lab.router import RouterOptions
@@ -70,6 +70,7 @@ def lab() -> Iterator[FullLab]:
         favour(running.site.name, "nginx")
         hops = sorted(running.nodes)
         running.wait_for(lambda: running.bgp.next_hops(ADDRESSES["bgp"]) == hops, timeout_s=60)
+        kubeproxy.await_known(running, *ADDRESSES.values())
         yield running
 
 
