@@ -144,7 +144,7 @@ def test_graceful_restart(router: Router, meet: Meet, private: Private) -> None:
     kept = link.routes()
     assert set(kept) == {"192.0.2.65/32", "192.0.2.66/32"}
     if router.kind != "bird":  # It does not tell.
-        assert all(seen.is_stale for seen in kept.values())
+        link.wait(lambda: all(it.is_stale for it in link.routes().values()), "they are stale")
     link.announce_later(link.group("192.0.2.66/32"))
     node.start()
 
