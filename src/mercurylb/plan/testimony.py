@@ -25,7 +25,9 @@ CONFLICTS_ANNOTATION: Final = "mercurylb.io/address-conflicts"
 ABSENT_ANNOTATION: Final = "mercurylb.io/absent-members"
 
 QUIET_S: Final = 600.0
-"""A claim that was not repeated for so long is over."""
+"""A stranger's claim that was not repeated for so long is over."""
+MEMBER_QUIET_S: Final = 30.0
+"""A member's: once it hears the others it gives way, and until then it repeats itself."""
 CONFLICTS_MAX: Final = 8
 """Told per service, those that began first."""
 ABSENT_MAX: Final = 100
@@ -66,7 +68,7 @@ def disputes_of(
     since = {each.claimant: each.since for each in before}
     found: dict[tuple[str, str, str], Dispute] = {}
     for each in conflicts:
-        if each.address in wanted and each.age_s < QUIET_S:
+        if each.address in wanted and each.age_s < (MEMBER_QUIET_S if each.node else QUIET_S):
             claimant = each.address, each.interface, each.mac
             found[claimant] = Dispute(since.get(claimant, now), *claimant, each.node)
     return tuple(sorted(found.values())[:CONFLICTS_MAX])

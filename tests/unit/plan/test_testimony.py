@@ -17,6 +17,7 @@ from mercurylb.plan.testimony import (
     ABSENT_ANNOTATION,
     CONFLICTS_ANNOTATION,
     CONFLICTS_MAX,
+    MEMBER_QUIET_S,
     QUIET_S,
     Dispute,
     absent_of,
@@ -32,9 +33,11 @@ from mercurylb.plan.testimony import (
 NOW, EARLIER = "2026-03-01T10:00:00Z", "2026-03-01T09:00:00Z"
 
 
-def conflict(mac: str = "66", *, address: str = "192.0.2.8", age: float = 0.0) -> Conflict:
+def conflict(
+    mac: str = "66", *, address: str = "192.0.2.8", node: str = "", age: float = 0.0
+) -> Conflict:
     """Make a conflict as an announcer tells it."""
-    return Conflict(address, "eth0", f"02:00:00:00:00:{mac}", "", 3, age)
+    return Conflict(address, "eth0", f"02:00:00:00:00:{mac}", node, 3, age)
 
 
 def status(text: str) -> ServiceL2Status:
@@ -59,12 +62,23 @@ def test_a_dispute_keeps_its_beginning() -> None:
 
 
 @pytest.mark.parametrize(
-    "other", [conflict(address="192.0.2.9"), conflict(age=QUIET_S)], ids=["address", "silence"]
+    "other",
+    [
+        pytest.param(conflict(address="192.0.2.9"), id="address"),
+        pytest.param(conflict(age=QUIET_S), id="silence"),
+        pytest.param(conflict(node="n2", age=MEMBER_QUIET_S), id="silence of a member"),
+    ],
 )
 def test_what_is_over_or_of_others_is_not_told(other: Conflict) -> None:
     """Only claims on the service's own addresses that go on count."""
     assert disputes_of([other], ["192.0.2.8"], before=(), now=NOW) == ()
     assert encode_disputes(()) == ""
+
+
+def test_a_silent_stranger_is_told_for_longer_than_a_member() -> None:
+    """A host that uses the address may say so every few minutes only; a member gives way."""
+    stranger = conflict(age=MEMBER_QUIET_S)
+    assert len(disputes_of([stranger], ["192.0.2.8"], before=(), now=NOW)) == 1
 
 
 def test_a_flood_of_claimants_is_told_in_few_words() -> None:
