@@ -45,6 +45,8 @@ class Live:
         self.states: dict[str, Json] = {}
         self.events: dict[str, dict[str, Json]] = {}
         """Id of the object an event is about → name of the event → the event."""
+        self.uids: set[str] = set()
+        """Of every service that was ever seen."""
         self.writes = 0
 
     async def __aenter__(self) -> Self:
@@ -54,7 +56,7 @@ class Live:
             self._url, connector=connector, timeout=aiohttp.ClientTimeout(total=None)
         )
         for path, take in (
-            ("/api/v1/services", self._taker(self.services)),
+            ("/api/v1/services", self._take_service),
             (f"{_GROUP}/ipaddresspools", self._taker(self.pools)),
             (f"{_GROUP}/configurationstates", self._taker(self.states)),
             ("/api/v1/events", self._take_event),
@@ -151,6 +153,10 @@ class Live:
                 copy[key] = item
 
         return take
+
+    def _take_service(self, kind: str, item: Json) -> None:
+        self.uids.add(item["metadata"]["uid"])
+        self._taker(self.services)(kind, item)
 
     def _take_event(self, kind: str, item: Json) -> None:
         if item.get("source", {}).get("component") != SOURCE:

@@ -67,6 +67,8 @@ class Player:
     def __init__(self, stage: Stage, judge: Callable[[Picture, Picture, Before], Verdict]) -> None:
         self._stage = stage
         self._judge = judge
+        self._past: frozenset[str] = frozenset()
+        """Services of the scripts before: what is said of them may come late."""
 
     async def play(self, steps: Sequence[Step]) -> Played:
         """Wipe the stage and play a script on it."""
@@ -80,6 +82,7 @@ class Player:
     async def _play(self, steps: Sequence[Step]) -> Played:
         await self._both(lambda universe: universe.wipe())
         self._forget_events()
+        self._past = frozenset(self._stage.live.uids)
         played = Played(steps)
         before = Before(None, self._pictures())
         for number, step in enumerate(steps, 1):
@@ -176,7 +179,9 @@ class Player:
         if (state := live.state(universe.home)) is not None:
             parts["ConfigurationState"] = view.draw_state(state)
         if with_events:
-            for events in live.events.values():
+            for uid, events in live.events.items():
+                if uid in self._past:
+                    continue
                 about = next(iter(events.values()))["involvedObject"]
                 key = f"{about.get('namespace')}/{about.get('name')}"
                 if universe.owns(key) and not key.startswith(universe.into(PROBE_NAMESPACE)):
